@@ -1,0 +1,432 @@
+//! Optimistic batch, exact isolation (E-15, E-16, E-19).
+//!
+//! A batch is applied under one savepoint. When it fails, the event that cannot be applied is found and judged
+//! *alone*, so that what is applied and what fails is exactly what a savepoint for each event would give, at a
+//! fraction of its price:
+//!
+//! * A projection that knows the culprit's index is run again up to before it, and the culprit alone.
+//! * Set-based SQL does not know: the slice is halved, left to right. What passed stays; if the left half passed
+//!   whole, the culprit must be in the right one, which is halved again without another try.
+//! * After a failure the rest is cut into segments (`policy::Segments`), so that the next culprit costs one
+//!   segment and not the batch.
+
+use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
+use highwater_core::policy::{
+    Action, Class, DIFFERENT_EVENTS, OnFailure, Segments, decide, is_outage, stops_at_first,
+};
+use highwater_core::ports::{ApplySlice, DynProjection, Moment, UnitOfWork};
+use highwater_core::settings::ProjectionSettings;
+use highwater_core::{Error, Failure};
+
+use crate::environment::Environment;
+use crate::flow::apply::{Applied, Keep, apply};
+use crate::flow::dead_letter::{Attempt, failed_event, record};
+
+/// Subtransactions of one transaction at most: then the prefix is committed (E-19).
+pub const MAX_SUBTRANSACTIONS: u32 = 1_000;
+
+/// Why a batch ended before its last event, or that it did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halted {
+    /// It did not: every event is settled.
+    No,
+    /// The prefix is as much as one transaction should hold; go on at once.
+    Prefix,
+    /// An event is tried again, alone and in order, at this wall-clock time.
+    RetryAt {
+        /// Microseconds since 1970.
+        micros: i64,
+    },
+    /// The surroundings are in trouble; the event is tried again when they may have healed.
+    Wait {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Different events in a row fail alike: an outage, not a bad event.
+    Outage {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The runner cannot go on.
+    Fault {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of a batch's events inside the transaction.
+#[derive(Debug)]
+pub struct Isolated {
+    /// How many events are settled, from the first.
+    pub settled: usize,
+    /// How many of them were applied.
+    pub applied: u64,
+    /// Rows that were written: of events set aside, and of the one that is retried.
+    pub failed: Vec<FailedEvent>,
+    /// An event that had failed before was applied.
+    pub recovered: Option<FailedEvent>,
+    /// Whether, and why, it ended early.
+    pub halted: Halted,
+    /// The batch failed as a whole while each of its events passed alone.
+    pub whole_only: bool,
+    /// Some slice failed.
+    pub had_failures: bool,
+}
+
+/// What isolation needs to know beside the events.
+pub struct Isolation<'a, Tx> {
+    /// The code.
+    pub projection: &'a dyn DynProjection<Tx>,
+    /// The settings.
+    pub settings: &'a ProjectionSettings,
+    /// Time, chance, classification.
+    pub environment: &'a Environment,
+    /// The locked state.
+    pub state: &'a ProjectionState,
+    /// The row of the first event, if it failed before.
+    pub before: Option<&'a FailedEvent>,
+    /// The attempt was written down before it was made: do not count it again.
+    pub attempt_recorded: bool,
+    /// Streams with a parked event: later events of theirs are held.
+    pub parked_streams: &'a [String],
+    /// Events that follow the batch, for telling an outage from a bad event.
+    pub following: &'a [RecordedEvent],
+    /// Behind this moment no further slice is begun.
+    pub deadline: Moment,
+    /// Events of this run that failed while none was applied, before this batch; `None` once one was applied.
+    pub failed_first: Option<u64>,
+}
+
+/// A run of events that is still to be applied.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    from: usize,
+    to: usize,
+    /// Set for a right half: how many failures there were before its left half. If none was added, the culprit
+    /// must be here.
+    suspect_if: Option<usize>,
+}
+
+impl<Tx: Send> Isolation<'_, Tx> {
+    /// Applies the events, finds those that cannot be applied, and records them.
+    ///
+    /// # Errors
+    /// When the transaction is lost: the caller rolls back.
+    pub async fn run<U: UnitOfWork<Tx = Tx>>(
+        &self,
+        unit: &mut U,
+        events: &[RecordedEvent],
+        segments: &mut Segments,
+    ) -> Result<Isolated, Error> {
+        let mut run = Run {
+            isolation: self,
+            unit,
+            events,
+            segments,
+            result: Isolated {
+                settled: 0,
+                applied: 0,
+                failed: Vec::new(),
+                recovered: None,
+                halted: Halted::No,
+                whole_only: false,
+                had_failures: false,
+            },
+            subtransactions: 0,
+            failures: 0,
+            open: None,
+        };
+        run.all().await?;
+        let mut result = run.result;
+        result.whole_only = result.had_failures && result.failed.is_empty() && result.halted == Halted::No;
+        Ok(result)
+    }
+}
+
+struct Run<'r, 'a, U: UnitOfWork> {
+    isolation: &'r Isolation<'a, U::Tx>,
+    unit: &'r mut U,
+    events: &'r [RecordedEvent],
+    segments: &'r mut Segments,
+    result: Isolated,
+    subtransactions: u32,
+    /// Slices that turned out to hold a culprit: events that stood alone and failed.
+    failures: usize,
+    /// Open failed events, once they were counted.
+    open: Option<u64>,
+}
+
+impl<U: UnitOfWork> Run<'_, '_, U> {
+    async fn all(&mut self) -> Result<(), Error> {
+        let mut pending = Vec::new();
+        self.push_segments(&mut pending, 0, self.events.len());
+        while let Some(slice) = pending.pop() {
+            if self.subtransactions >= MAX_SUBTRANSACTIONS
+                || (slice.from > 0 && self.isolation.environment.clock.now() >= self.isolation.deadline)
+            {
+                self.result.halted = Halted::Prefix;
+                return Ok(());
+            }
+            if self.held(&slice).await? {
+                continue;
+            }
+            self.slice(slice, &mut pending).await?;
+            if self.result.halted != Halted::No {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts `[from, to)` into segments; the last one is pushed first, so that the first is popped first. An
+    /// event of a parked stream stands alone, since it is held and not applied.
+    fn push_segments(&self, pending: &mut Vec<Slice>, from: usize, to: usize) {
+        let mut slices = Vec::new();
+        let mut start = from;
+        while start < to {
+            let longest = to.min(start + self.segments.size(to - start).max(1));
+            let end = if self.is_parked(start) {
+                start + 1
+            } else {
+                (start + 1..longest).find(|&at| self.is_parked(at)).unwrap_or(longest)
+            };
+            slices.push(Slice { from: start, to: end, suspect_if: None });
+            start = end;
+        }
+        pending.extend(slices.into_iter().rev());
+    }
+
+    fn is_parked(&self, at: usize) -> bool {
+        let streams = self.isolation.parked_streams;
+        !streams.is_empty() && streams.iter().any(|stream| *stream == *self.events[at].stream())
+    }
+
+    /// Holds an event whose stream is parked.
+    async fn held(&mut self, slice: &Slice) -> Result<bool, Error> {
+        if slice.to - slice.from != 1 || !self.is_parked(slice.from) {
+            return Ok(false);
+        }
+        let event = &self.events[slice.from];
+        let attempt = Attempt {
+            decided: highwater_core::policy::Decided {
+                class: Class::Permanent,
+                code: None,
+                by: "parked stream",
+            },
+            message: "held behind a parked event of its stream".to_owned(),
+            attempts: 0,
+            wall_micros: self.isolation.environment.clock.wall_micros(),
+        };
+        let row = failed_event(self.isolation.state, event, None, attempt, FailedState::Held, None);
+        self.set_aside(slice.from, row).await?;
+        Ok(true)
+    }
+
+    async fn slice(&mut self, slice: Slice, pending: &mut Vec<Slice>) -> Result<(), Error> {
+        let length = slice.to - slice.from;
+        if length > 1 && slice.suspect_if == Some(self.failures) {
+            self.halve(slice, pending);
+            return Ok(());
+        }
+        match self.try_slice(&slice, Keep::Yes).await? {
+            Applied::Done => {
+                self.result.applied += length as u64;
+                self.result.settled = slice.to;
+                self.recover(&slice).await
+            }
+            Applied::Undone(failure) if length == 1 => self.judge(slice.from, failure).await,
+            Applied::Undone(failure) => {
+                self.result.had_failures = true;
+                self.segments.failed(self.events.len());
+                match failure.index().filter(|&index| index < length) {
+                    Some(index) => {
+                        let culprit = slice.from + index;
+                        self.push_segments(pending, culprit + 1, slice.to);
+                        pending.push(Slice { from: culprit, to: culprit + 1, suspect_if: None });
+                        if index > 0 {
+                            pending.push(Slice { from: slice.from, to: culprit, suspect_if: None });
+                        }
+                    }
+                    None => self.halve(slice, pending),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn halve(&self, slice: Slice, pending: &mut Vec<Slice>) {
+        let middle = slice.from + (slice.to - slice.from) / 2;
+        pending.push(Slice { from: middle, to: slice.to, suspect_if: Some(self.failures) });
+        pending.push(Slice { from: slice.from, to: middle, suspect_if: None });
+    }
+
+    async fn try_slice(&mut self, slice: &Slice, keep: Keep) -> Result<Applied, Error> {
+        self.subtransactions += 1;
+        let alone = slice.to - slice.from == 1;
+        apply(
+            self.unit,
+            self.isolation.projection,
+            ApplySlice::Events { events: &self.events[slice.from..slice.to], contiguous: true },
+            alone.then_some(self.isolation.settings.statement_timeout),
+            &*self.isolation.environment.clock,
+            keep,
+        )
+        .await
+    }
+
+    /// The row of an event that had failed before goes with the transaction that applies it (E-18).
+    async fn recover(&mut self, slice: &Slice) -> Result<(), Error> {
+        let Some(before) = self.isolation.before.filter(|_| slice.from == 0) else { return Ok(()) };
+        self.unit.resolve_failed(&self.isolation.state.key, before.position).await?;
+        self.result.recovered = Some(before.clone());
+        Ok(())
+    }
+
+    /// An event stood alone and failed.
+    async fn judge(&mut self, at: usize, failure: Failure) -> Result<(), Error> {
+        self.result.had_failures = true;
+        self.failures += 1;
+        self.segments.failed(self.events.len());
+        let isolation = self.isolation;
+        let before = isolation.before.filter(|_| at == 0);
+        let earlier = before.map_or(0, |before| before.attempts);
+        let attempts =
+            if isolation.attempt_recorded && at == 0 { earlier.max(1) } else { earlier.saturating_add(1) };
+        let decided = isolation.environment.classifier.failure(&failure);
+        let verdict = failure.stated();
+        let on_failure = isolation.settings.on_failure;
+        let action = decide(on_failure, &decided, verdict, attempts, isolation.settings.max_failures);
+        let message = failure.message();
+        let now = isolation.environment.clock.wall_micros();
+        let attempt = Attempt { decided, message: message.clone(), attempts, wall_micros: now };
+        let event = &self.events[at];
+        match action {
+            Action::Wait => {
+                self.result.halted = Halted::Wait { reason: message };
+                Ok(())
+            }
+            Action::SetAside(state) => self.give_up(at, before, attempt, state).await,
+            Action::Probe(state) => {
+                if is_outage(self.failing_alike(at).await?) {
+                    self.result.halted = Halted::Outage { reason: message };
+                    return Ok(());
+                }
+                self.give_up(at, before, attempt, state).await
+            }
+            Action::RetryLater => {
+                let wait =
+                    isolation.settings.backoff().delay(attempts - 1, isolation.environment.jitter.next_u64());
+                let micros = now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+                let row = failed_event(
+                    isolation.state,
+                    event,
+                    before,
+                    attempt,
+                    FailedState::Retrying,
+                    Some(micros),
+                );
+                record(self.unit, &row, event).await?;
+                self.result.failed.push(row);
+                self.result.halted = Halted::RetryAt { micros };
+                Ok(())
+            }
+            Action::Fault => {
+                let row =
+                    failed_event(isolation.state, event, before, attempt, FailedState::Retrying, Some(now));
+                record(self.unit, &row, event).await?;
+                self.result.failed.push(row);
+                self.result.halted = Halted::Fault {
+                    reason: format!(
+                        "{} {} at {} of stream {}: {message}",
+                        event.event_type(),
+                        event.id(),
+                        event.position(),
+                        event.stream()
+                    ),
+                };
+                Ok(())
+            }
+        }
+    }
+
+    async fn give_up(
+        &mut self,
+        at: usize,
+        before: Option<&FailedEvent>,
+        attempt: Attempt,
+        state: FailedState,
+    ) -> Result<(), Error> {
+        let row = failed_event(self.isolation.state, &self.events[at], before, attempt, state, None);
+        self.set_aside(at, row).await?;
+        if self.result.halted != Halted::No {
+            return Ok(());
+        }
+        // Later events of a stream that has just been parked are held: they are told apart when the state is
+        // read again.
+        let on_failure = self.isolation.settings.on_failure;
+        let parks = on_failure == OnFailure::ParkStream && state == FailedState::Parked;
+        if (stops_at_first(on_failure) || parks) && at + 1 < self.events.len() {
+            self.result.halted = Halted::Prefix;
+        }
+        Ok(())
+    }
+
+    /// Writes down that an event is settled without being applied.
+    async fn set_aside(&mut self, at: usize, row: FailedEvent) -> Result<(), Error> {
+        record(self.unit, &row, &self.events[at]).await?;
+        self.result.failed.push(row);
+        self.result.settled = at + 1;
+        let settings = self.isolation.settings;
+        let open = match self.open {
+            Some(before) => before + 1,
+            None => self.unit.open_failures(&self.isolation.state.key).await?,
+        };
+        self.open = Some(open);
+        if open > settings.max_dead_letters {
+            self.result.halted = Halted::Fault {
+                reason: format!(
+                    "{open} failed events are open, more than max_dead_letters = {}: mend the cause, then retry or \
+                     discard them",
+                    settings.max_dead_letters
+                ),
+            };
+        } else if self.result.applied == 0
+            && let Some(earlier) = self.isolation.failed_first
+            && earlier + self.result.failed.len() as u64 >= settings.max_first_failures
+        {
+            self.result.halted = Halted::Fault {
+                reason: format!(
+                    "the first {} events of this run all failed (max_first_failures), the last with: {}",
+                    settings.max_first_failures,
+                    self.result.failed.last().map_or("", |row| row.message.as_str())
+                ),
+            };
+        }
+        Ok(())
+    }
+
+    /// How many different events in a row fail without a known reason, the exhausted one included: those that
+    /// follow are tried and always rolled back.
+    async fn failing_alike(&mut self, at: usize) -> Result<usize, Error> {
+        let rest = self.events[at + 1..].iter().chain(self.isolation.following);
+        let mut alike = 1;
+        for event in rest.take(DIFFERENT_EVENTS - 1) {
+            self.subtransactions += 1;
+            let tried = apply(
+                self.unit,
+                self.isolation.projection,
+                ApplySlice::Events { events: std::slice::from_ref(event), contiguous: true },
+                Some(self.isolation.settings.statement_timeout),
+                &*self.isolation.environment.clock,
+                Keep::No,
+            )
+            .await?;
+            let Applied::Undone(failure) = tried else { break };
+            if self.isolation.environment.classifier.failure(&failure).class != Class::Unclassified {
+                break;
+            }
+            alike += 1;
+        }
+        Ok(alike)
+    }
+}

@@ -1,0 +1,26 @@
+//! The transactional projection handler: exactly once in the read model (spec E).
+//!
+//! One transaction a batch: lock, state, drop what is processed, apply, record failures, move the state once,
+//! commit. [`handler`] is the loop, [`batch`] the one place that commits or rolls back, [`isolate`] finds the
+//! event that cannot be applied and leaves the others alone.
+//!
+//! ```text
+//! claim ─> start ─> ┌─> source ─> batch: lock ─> dedup ─> apply/isolate ─> dead letter ─> checkpoint ─> commit ┐
+//!  stand by         └──────────────── at once while behind · on a hint or the poll timer when live ───────────┘
+//! ```
+
+pub mod batch;
+mod definition;
+pub mod handler;
+pub mod isolate;
+mod lost_attempt;
+mod rebuild;
+mod replay;
+mod stand_by;
+mod start;
+mod status;
+
+pub use definition::{ProjectionDefinition, StartOptions};
+pub use handler::run;
+pub use rebuild::rebuild;
+pub use status::{Phase, ProjectionStatus, RunEnd, StatusCell};

@@ -1,0 +1,189 @@
+//! The start of an owner: the state row, the schema, the checks, the new epoch (E-6, E-7, E-12).
+//!
+//! The log is read between two transactions, never inside one: a store with a single connection must do.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use highwater_core::model::{Position, ProjectionState};
+use highwater_core::ports::{EventLog, Locked, ReadModelStore, Seen, UnitOfWork};
+use highwater_core::settings::StartFrom;
+use highwater_core::{Error, ErrorKind, Failure};
+
+use super::definition::{ProjectionDefinition, StartOptions};
+use crate::environment::Environment;
+
+/// Opens the projection's state under a new epoch.
+///
+/// # Errors
+/// Kinds that never heal by waiting (`Invalid`, `Schema`, `CheckpointMismatch`) fault the runner; others are
+/// tried again.
+pub(super) fn start<S: ReadModelStore>(
+    store: &S,
+    log: &dyn EventLog,
+    definition: &Arc<ProjectionDefinition<S::Tx>>,
+    environment: &Environment,
+    options: StartOptions,
+) -> impl Future<Output = Result<ProjectionState, Error>> + Send {
+    async move {
+        let limit = definition.settings.batch_deadline;
+        let key = definition.key();
+        let seen = store
+            .transact(limit, move |mut unit| async move {
+                let locked = unit.lock(&key).await?;
+                unit.rollback().await?;
+                match locked {
+                    Locked::Acquired(acquired) => Ok(Some(acquired.state)),
+                    Locked::Missing => Ok(None),
+                    Locked::Busy => Err(busy(&key)),
+                }
+            })
+            .await?;
+        if let Some(state) = &seen
+            && !options.trust_checkpoint
+        {
+            check_log(log, state, definition, environment).await?;
+        }
+        let start = match definition.settings.start_from {
+            StartFrom::Beginning => None,
+            StartFrom::End => log.head().await?,
+            StartFrom::Position(position) => Some(position),
+        };
+        let definition = definition.clone();
+        let wall = environment.clock.wall_micros();
+        store.transact(limit, move |unit| open(unit, definition, seen, start, options, wall)).await
+    }
+}
+
+async fn open<U: UnitOfWork>(
+    mut unit: U,
+    definition: Arc<ProjectionDefinition<U::Tx>>,
+    seen: Option<ProjectionState>,
+    start: Option<Position>,
+    options: StartOptions,
+    wall_micros: i64,
+) -> Result<ProjectionState, Error> {
+    let key = definition.key();
+    let filter = definition.filter.fingerprint();
+    let state = match (unit.lock(&key).await?, seen) {
+        (Locked::Busy, _) => return Err(busy(&key)),
+        (Locked::Missing, None) => {
+            let versions = unit.versions(&key.name).await?;
+            if let Some(newer) = versions.into_iter().filter(|&version| version > key.version).max() {
+                return Err(Error::new(ErrorKind::Invalid, "start a projection at an older version than has run: raise its version, or give it another name")
+                    .with("projection", &key)
+                    .with("has run", format_args!("v{newer}")));
+            }
+            let state = ProjectionState {
+                updated_at_micros: wall_micros,
+                ..ProjectionState::new(key.clone(), start, filter, definition.sql_fingerprint.clone())
+            };
+            unit.create_state(&state).await?;
+            definition
+                .projection
+                .setup(unit.tx())
+                .await
+                .map_err(|failure| refused("set up the read model", &key, failure))?;
+            state
+        }
+        (Locked::Acquired(acquired), Some(seen)) if acquired.state == seen => acquired.state,
+        _moved => {
+            return Err(Error::new(ErrorKind::Contention, "start a projection: its state moved meanwhile")
+                .with("projection", &key));
+        }
+    };
+    definition
+        .projection
+        .check(unit.tx())
+        .await
+        .map_err(|failure| refused("check the projection", &key, failure))?;
+    let mut next = state.claimed();
+    let filter = definition.filter.fingerprint();
+    let changed =
+        match (state.filter_fingerprint == filter, state.sql_fingerprint == definition.sql_fingerprint) {
+            (true, true) => None,
+            (false, true) => Some("filter"),
+            (true, false) => Some("SQL"),
+            (false, false) => Some("filter and SQL"),
+        };
+    if let Some(what) = changed {
+        if !options.accept_changes {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "start a projection whose {what} changed at the same version: raise its version or rebuild it \
+                     to apply the change to all events, or accept the change to go on from here with it"
+                ),
+            )
+            .with("projection", &key));
+        }
+        next.filter_fingerprint = filter;
+        next.sql_fingerprint.clone_from(&definition.sql_fingerprint);
+    }
+    if options.trust_checkpoint {
+        next.last = None;
+    }
+    next.updated_at_micros = wall_micros;
+    unit.commit(&state, &next).await?;
+    Ok(next)
+}
+
+/// Whether the log is the one that the state was read from (E-7).
+async fn check_log<Tx>(
+    log: &dyn EventLog,
+    state: &ProjectionState,
+    definition: &ProjectionDefinition<Tx>,
+    environment: &Environment,
+) -> Result<(), Error> {
+    let mismatch = |what: String| {
+        Error::new(
+            ErrorKind::CheckpointMismatch,
+            format!(
+                "resume from the checkpoint: {what}; this is another log, or it was restored from a backup: rebuild \
+                 the projection, or trust the checkpoint if you know that the log goes on from there"
+            ),
+        )
+        .with("projection", definition.key())
+    };
+    let Some(scanned) = state.scanned else { return Ok(()) };
+    let head = log.head().await?;
+    let empty_start = state.last.is_none();
+    if head.is_none_or(|head| head < scanned) && !(empty_start && head.is_none()) {
+        let head = head.map_or_else(|| "is empty".to_owned(), |head| format!("ends at {head}"));
+        return Err(mismatch(format!("it stands at {scanned} and the log {head}")));
+    }
+    let Some(last) = &state.last else { return Ok(()) };
+    match log.event_at(last.position).await? {
+        Some(event) if last.is(&event) => Ok(()),
+        Some(event) => Err(mismatch(format!(
+            "event {} at {} was the last one processed, and {} stands there now",
+            last.id,
+            last.position,
+            event.id()
+        ))),
+        None => {
+            let absent = Seen::CheckpointEventAbsent { position: last.position };
+            environment.observer.seen(&definition.name, &absent);
+            Ok(())
+        }
+    }
+}
+
+fn busy(key: &highwater_core::model::ProjectionKey) -> Error {
+    Error::new(ErrorKind::Contention, "lock the projection's state").with("projection", key)
+}
+
+/// A failure of the projection's own set-up is as fatal as its cause says.
+fn refused(what: &'static str, key: &highwater_core::model::ProjectionKey, failure: Failure) -> Error {
+    let mut next = Some(failure.source());
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<Error>()
+            && error.retryable() != highwater_core::Retry::Never
+            && error.kind() != ErrorKind::Other
+        {
+            return Error::new(error.kind(), what).with("projection", key).because(failure.message());
+        }
+        next = cause.source();
+    }
+    Error::new(ErrorKind::Schema, what).with("projection", key).because(failure.message())
+}
