@@ -69,6 +69,9 @@ pub struct ProjectionState {
     pub crashes: u32,
     /// The owner stopped in order; written at a graceful stop, cleared by the next claim.
     pub stopped_cleanly: bool,
+    /// Why the last owner could not go on; written when it leaves, cleared by the next claim. It is what another
+    /// process sees of a faulted runner.
+    pub fault: Option<String>,
     /// The scanned bound at the last claim.
     pub claimed_at: Option<Position>,
     /// When the row was written: microseconds since 1970. Informational.
@@ -95,6 +98,7 @@ impl ProjectionState {
             paused: false,
             crashes: 0,
             stopped_cleanly: true,
+            fault: None,
             claimed_at: start,
             updated_at_micros: 0,
         }
@@ -122,6 +126,7 @@ impl ProjectionState {
             epoch: self.epoch + 1,
             crashes,
             stopped_cleanly: false,
+            fault: None,
             claimed_at: self.scanned,
             ..self.clone()
         }
@@ -136,6 +141,7 @@ impl ProjectionState {
             scanned: start,
             claimed_at: start,
             crashes: 0,
+            fault: None,
             ..self.clone()
         }
     }

@@ -3,13 +3,11 @@
 
 use crate::model::{Position, RecordedEvent};
 
-/// Drops the events at or below `through`, the processed place (`None` = nothing was processed), and answers
-/// how many they were. The rest keeps its order.
-pub fn drop_processed(events: &mut Vec<RecordedEvent>, through: Option<Position>) -> usize {
-    let Some(through) = through else { return 0 };
-    let before = events.len();
-    events.retain(|event| event.position() > through);
-    before - events.len()
+/// How many events at the head of `events`, which are in log order, stand at or below `through`, the processed
+/// place (`None` = nothing was processed): these are dropped.
+#[must_use]
+pub fn processed_before(events: &[RecordedEvent], through: Option<Position>) -> usize {
+    through.map_or(0, |through| events.partition_point(|event| event.position() <= through))
 }
 
 #[cfg(test)]
@@ -39,10 +37,10 @@ mod tests {
     }
 
     fn left(positions: &[(u64, u64)], through: Option<(u64, u64)>) -> (usize, Vec<Position>) {
-        let mut events = events(positions);
+        let events = events(positions);
         let through = through.map(|(commit, prepare)| Position::new(commit, prepare));
-        let dropped = drop_processed(&mut events, through);
-        (dropped, events.iter().map(RecordedEvent::position).collect())
+        let dropped = processed_before(&events, through);
+        (dropped, events[dropped..].iter().map(RecordedEvent::position).collect())
     }
 
     #[test]

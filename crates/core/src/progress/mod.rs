@@ -7,6 +7,6 @@ mod dedup;
 mod flush;
 mod low_water;
 
-pub use dedup::drop_processed;
+pub use dedup::processed_before;
 pub use flush::FlushRule;
 pub use low_water::LowWater;

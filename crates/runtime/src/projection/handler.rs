@@ -120,8 +120,10 @@ fn own<S: ReadModelStore>(runner: &Runner<S>, stop: &CancellationToken) -> impl 
         };
         let mut owner = Owner::new(runner, stop, state);
         let left = owner.run().await;
-        if !matches!(left, Left::Lost) {
-            owner.say_stopped().await;
+        match &left {
+            Left::Stopped => owner.say_stopped(None).await,
+            Left::Faulted(reason) => owner.say_stopped(Some(reason.clone())).await,
+            Left::Lost => {}
         }
         left
     }
@@ -631,17 +633,17 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         }
     }
 
-    /// Says in the state that this owner did not die.
-    async fn say_stopped(&mut self) {
+    /// Says in the state that this owner did not die, and why it leaves if it cannot go on.
+    async fn say_stopped(&mut self, fault: Option<String>) {
         let key = self.runner.definition.key();
         let epoch = self.state.epoch;
         let said = self
             .runner
             .store
-            .transact(self.runner.definition.settings.drain, move |mut unit| async move {
+            .transact(self.runner.definition.settings.batch_deadline, move |mut unit| async move {
                 match unit.lock(&key).await? {
                     Locked::Acquired(acquired) if acquired.state.epoch == epoch => {
-                        let next = ProjectionState { stopped_cleanly: true, ..acquired.state.clone() };
+                        let next = ProjectionState { stopped_cleanly: true, fault, ..acquired.state.clone() };
                         unit.commit(&acquired.state, &next).await
                     }
                     _other => unit.rollback().await,

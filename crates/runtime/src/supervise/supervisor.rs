@@ -39,28 +39,25 @@ impl Supervisor {
         Self { environment, stop: CancellationToken::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a runner. `run` is called for each start: the first, and one after each panic.
-    pub fn start<F>(&mut self, name: ProjectionName, status: StatusCell, run: F)
+    /// Starts a runner. `run` is called for each start: the first, and one after each panic. The answer stops
+    /// this runner alone.
+    pub fn start<F>(&mut self, name: ProjectionName, status: StatusCell, run: F) -> CancellationToken
     where
         F: Fn(CancellationToken) -> BoxFuture<'static, RunEnd> + Send + 'static,
     {
         let environment = self.environment.clone();
-        let stop = self.stop.clone();
+        let stop = self.stop.child_token();
+        let token = stop.clone();
         self.tasks.spawn(async move {
             let end = keep_running(&environment, &name, &status, &stop, run).await;
             Finished { name, end }
         });
+        token
     }
 
     /// Asks all runners to stop; each finishes its batch. Returns at once.
     pub fn stop(&self) {
         self.stop.cancel();
-    }
-
-    /// What asks the runners to stop.
-    #[must_use]
-    pub fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
     }
 
     /// The next runner that ends; `None` when all have. Dropping the future loses nothing.

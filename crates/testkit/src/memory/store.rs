@@ -1,0 +1,185 @@
+//! A read model store in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use highwater_core::model::{ProjectionKey, ProjectionName, ProjectionState};
+use highwater_core::ports::{Claim, ReadModelStore};
+use highwater_core::{Error, ErrorKind};
+
+use super::cut_off;
+use super::store_data::{Data, TxCounts};
+use super::store_unit::MemoryUnit;
+use super::tx::MemoryTx;
+use crate::sync::lock;
+
+/// Read models, states, failed events and letters in memory. Clones share them.
+///
+/// Transactions run side by side in their callers' tasks, see what is committed, and lock state rows as a
+/// server database does. Two that write the same row of a table do not wait for each other: the later commit
+/// wins.
+#[derive(Clone)]
+pub struct MemoryStore {
+    pub(super) shared: Arc<SharedStore>,
+    process: Arc<str>,
+}
+
+pub(super) struct SharedStore {
+    pub(super) data: Mutex<Data>,
+    /// Raised with every commit.
+    pub(super) commits: watch::Sender<u64>,
+    /// Told when a transaction has ended.
+    pub(super) unlocked: Notify,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        let shared =
+            SharedStore { data: Mutex::default(), commits: watch::Sender::new(0), unlocked: Notify::new() };
+        Self { shared: Arc::new(shared), process: "memory".into() }
+    }
+
+    /// The same store as a process of this name would have it; the name is what `owner` answers.
+    #[must_use]
+    pub fn as_process(&self, name: &str) -> Self {
+        Self { shared: self.shared.clone(), process: name.into() }
+    }
+
+    /// The committed rows of a table.
+    #[must_use]
+    pub fn table(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        lock(&self.shared.data).tables.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The committed rows of a table whose values are text.
+    ///
+    /// # Panics
+    /// When a value is not UTF-8.
+    #[must_use]
+    pub fn texts(&self, name: &str) -> BTreeMap<String, String> {
+        let text = |value| String::from_utf8(value).expect("the test keeps text in this table");
+        self.table(name).into_iter().map(|(key, value)| (key, text(value))).collect()
+    }
+
+    /// The committed state of a projection.
+    #[must_use]
+    pub fn state(&self, key: &ProjectionKey) -> Option<ProjectionState> {
+        lock(&self.shared.data).states.get(key).cloned()
+    }
+
+    /// Writes a state row past every lock and condition: for tests that need one that could not come about.
+    pub fn put_state(&self, state: ProjectionState) {
+        lock(&self.shared.data).states.insert(state.key.clone(), state);
+        self.shared.committed();
+    }
+
+    /// What the transactions did so far.
+    #[must_use]
+    pub fn counts(&self) -> TxCounts {
+        lock(&self.shared.data).counts
+    }
+
+    /// Counts from 0 again.
+    pub fn reset_counts(&self) {
+        lock(&self.shared.data).counts = TxCounts::default();
+    }
+
+    /// Cuts the store off (`true`): every call fails as `Unavailable`, until it is told `false`. Transactions
+    /// that are under way cannot go on.
+    pub fn set_outage(&self, outage: bool) {
+        lock(&self.shared.data).outage = outage;
+    }
+
+    /// Ends a claim under its owner's feet, as a server that lost the owner's session: another process can
+    /// claim while the owner still believes in its lease. Says whether there was a claim.
+    pub fn break_claim(&self, name: &ProjectionName) -> bool {
+        lock(&self.shared.data).claims.remove(name).is_some()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SharedStore {
+    pub(super) fn committed(&self) {
+        self.commits.send_modify(|commits| *commits += 1);
+    }
+}
+
+/// Ownership of a projection in a [`MemoryStore`]; ends when it is dropped.
+pub struct MemoryLease {
+    shared: Arc<SharedStore>,
+    name: ProjectionName,
+    number: u64,
+}
+
+impl fmt::Debug for MemoryLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLease")
+            .field("name", &self.name)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for MemoryLease {
+    fn drop(&mut self) {
+        let mut data = lock(&self.shared.data);
+        if data.claims.get(&self.name).is_some_and(|(number, _)| *number == self.number) {
+            data.claims.remove(&self.name);
+        }
+    }
+}
+
+impl ReadModelStore for MemoryStore {
+    type Tx = MemoryTx;
+    type Unit = MemoryUnit;
+    type Lease = MemoryLease;
+
+    async fn claim(&self, name: &ProjectionName) -> Result<Claim<MemoryLease>, Error> {
+        let mut data = lock(&self.shared.data);
+        if data.outage {
+            return Err(cut_off("claim a projection"));
+        }
+        if data.claims.contains_key(name) {
+            return Ok(Claim::Busy);
+        }
+        let number = data.number();
+        data.claims.insert(name.clone(), (number, self.process.clone()));
+        Ok(Claim::Owned(MemoryLease { shared: self.shared.clone(), name: name.clone(), number }))
+    }
+
+    async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>
+    where
+        F: FnOnce(MemoryUnit) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, Error>> + Send,
+        T: Send + 'static,
+    {
+        let number = {
+            let mut data = lock(&self.shared.data);
+            if data.outage {
+                return Err(cut_off("begin a transaction"));
+            }
+            data.counts.transactions += 1;
+            data.number()
+        };
+        let tx = MemoryTx::begin(self.shared.clone(), number, deadline);
+        match tokio::time::timeout(deadline, job(MemoryUnit::new(tx))).await {
+            Ok(answer) => answer,
+            Err(elapsed) => {
+                let error = Error::new(ErrorKind::Timeout, "run a transaction").because(elapsed);
+                Err(error.with("deadline", format_args!("{deadline:?}")))
+            }
+        }
+    }
+}
