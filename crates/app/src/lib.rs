@@ -1,1 +1,91 @@
-//! app
+//! **Highwater** runs projections for event-sourced systems: it reads an append-only event log, applies every
+//! event to a read model, and remembers how far it got. It never loses an event, never applies one twice, keeps
+//! going when one event is bad, and waits when a backend is down.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use highwater::sqlite::SqliteTx;
+//! use highwater::{Failure, Highwater, Projection, RecordedEvent};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Landed { dest: String, arr_delay_minutes: i64 }
+//!
+//! struct Delays;
+//!
+//! impl Projection<SqliteTx> for Delays {
+//!     async fn apply(&self, event: &RecordedEvent, tx: &mut SqliteTx) -> Result<(), Failure> {
+//!         let landed: Landed = event.json()?; // does not decode: parked, the projection goes on
+//!         tx.prepare_cached("INSERT INTO delays VALUES (?1, ?2)")?
+//!             .execute((landed.dest, landed.arr_delay_minutes))?;
+//!         Ok(())
+//!     }
+//!
+//!     async fn setup(&self, tx: &mut SqliteTx) -> Result<(), Failure> {
+//!         tx.execute_batch("CREATE TABLE delays (dest TEXT, minutes INTEGER)")?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let highwater = Highwater::builder()
+//!     .sqlite("flights.db")
+//!     .projection("delays", Delays, |p| p.types(["FlightLanded"]))
+//!     .start()
+//!     .await?;
+//! highwater.wait_for_head("delays", Duration::from_secs(5)).await?; // read your own writes
+//! let report = highwater.run_until(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+//! println!("{report:?}"); // drained, committed
+//! # Ok(()) }
+//! ```
+//!
+//! The argument list says which guarantee you get: a [`Projection`] is given the batch's transaction, and its
+//! read model moves in it, together with the position: **exactly once**. It needs `panic = "unwind"`, the default:
+//! a panic is caught and counts as a failure of its event.
+//!
+//! Adapters are Cargo features: `sqlite` (embedded; on by default), `cli` (the binary). A library user takes
+//! `default-features = false, features = ["sqlite"]`.
+
+#![warn(missing_docs)]
+
+mod builder;
+#[cfg(feature = "sqlite")]
+pub mod compose;
+mod highwater;
+mod plan;
+mod report;
+#[cfg(feature = "sqlite")]
+mod spec;
+mod stage;
+pub mod wait;
+
+pub use highwater_core::model::{
+    Append, Appended, ContentType, DeadLetter, Expected, FailedEvent, FailedState, Filter, NewEvent, Pattern,
+    Position, ProjectionName, ProjectionState, RecordedEvent,
+};
+pub use highwater_core::policy::{Class, ClassifyError, Decided, OnFailure};
+pub use highwater_core::ports::{
+    AppendEvents, CheckpointStore, EventLog, Observer, Projection, ProjectionControl, Seen,
+};
+pub use highwater_core::settings::{ProjectionSettings, SavepointMode, StartFrom, Violation};
+pub use highwater_core::{Error, ErrorKind, Failure, OrVerdict, Retry, Verdict};
+pub use highwater_runtime::projection::{Phase, ProjectionStatus};
+pub use highwater_runtime::telemetry::LogObserver;
+pub use highwater_runtime::{Environment, FastJitter, TokioClock};
+
+pub use crate::builder::{Builder, ProjectionOptions, StartError};
+pub use crate::highwater::{Highwater, StatusWatch};
+pub use crate::report::{Outcome, ProjectionReport, Report};
+#[cfg(feature = "sqlite")]
+pub use crate::spec::ProjectionSpec;
+#[cfg(feature = "sqlite")]
+pub use crate::stage::SqliteStage;
+pub use crate::stage::{ChooseAStoreFirst, NoStore, Opened, Stage};
+pub use crate::wait::Waited;
+
+/// The ports and everything that they speak of, for adapters of one's own.
+pub use highwater_core as core;
+
+/// The embedded default: event log, read models, checkpoints and dead letters in one SQLite file.
+#[cfg(feature = "sqlite")]
+pub use highwater_sqlite as sqlite;

@@ -12,6 +12,8 @@ use highwater_core::model::{Position, ProjectionName, rfc3339};
 use highwater_core::ports::{Clock, Moment, Observer, Seen};
 use tracing::{debug, error, info, warn};
 
+/// The target of all lines.
+const TARGET: &str = "highwater";
 /// Equal lines, and sums of batches, are logged at most this often for one projection.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 
@@ -92,14 +94,15 @@ impl Observer for LogObserver {
         let name = projection.as_str();
         match what {
             Seen::StandingBy => {
-                info!(projection = name, "another instance runs this projection; standing by")
+                info!(target: TARGET, projection = name, "another instance runs this projection; standing by")
             }
             Seen::Started { epoch, after } => {
-                info!(projection = name, epoch, after = text(*after), "started");
+                info!(target: TARGET, projection = name, epoch, after = text(*after), "started");
             }
             Seen::Committed { applied, failed, duplicates, scanned, took } => {
                 let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
                 debug!(
+                    target: TARGET,
                     projection = name,
                     applied,
                     failed,
@@ -109,12 +112,13 @@ impl Observer for LogObserver {
                     "batch committed"
                 );
                 if let Some((applied, failed, batches)) = self.sum_up(projection, *applied, *failed) {
-                    info!(projection = name, applied, failed, batches, scanned = text(*scanned), "progress");
+                    info!(target: TARGET, projection = name, applied, failed, batches, scanned = text(*scanned), "progress");
                 }
             }
             Seen::EventFailed(row) => {
                 if let Some(left_out) = self.admit(projection, &row.message) {
                     warn!(
+                        target: TARGET,
                         projection = name,
                         state = row.state.as_str(),
                         class = row.class.as_str(),
@@ -132,9 +136,10 @@ impl Observer for LogObserver {
                 }
             }
             Seen::EventRecovered { position } => {
-                info!(projection = name, %position, "a failed event was applied after all");
+                info!(target: TARGET, projection = name, %position, "a failed event was applied after all");
             }
             Seen::WholeBatchOnly { events } => warn!(
+                target: TARGET,
                 projection = name,
                 events,
                 "a batch failed as a whole while each of its events passed alone: its SQL may not give the same \
@@ -144,32 +149,37 @@ impl Observer for LogObserver {
                 let why = error.chain();
                 if let Some(left_out) = self.admit(projection, &why) {
                     let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-                    warn!(projection = name, attempt, millis, left_out, "will try again: {why}");
+                    warn!(target: TARGET, projection = name, attempt, millis, left_out, "will try again: {why}");
                 }
             }
-            Seen::Stalled { reason } => error!(projection = name, "stalled, position kept: {reason}"),
-            Seen::Healed => info!(projection = name, "healed"),
+            Seen::Stalled { reason } => {
+                error!(target: TARGET, projection = name, "stalled, position kept: {reason}")
+            }
+            Seen::Healed => info!(target: TARGET, projection = name, "healed"),
             Seen::CaughtUp { scanned } => {
                 if let Some((applied, failed, batches)) = self.rest(projection) {
-                    info!(projection = name, applied, failed, batches, scanned = text(*scanned), "progress");
+                    info!(target: TARGET, projection = name, applied, failed, batches, scanned = text(*scanned), "progress");
                 }
-                info!(projection = name, scanned = text(*scanned), "caught up");
+                info!(target: TARGET, projection = name, scanned = text(*scanned), "caught up");
             }
-            Seen::Paused => info!(projection = name, "paused by an operator"),
-            Seen::Resumed => info!(projection = name, "resumed"),
-            Seen::LostOwnership => warn!(projection = name, "another instance has taken over; standing by"),
+            Seen::Paused => info!(target: TARGET, projection = name, "paused by an operator"),
+            Seen::Resumed => info!(target: TARGET, projection = name, "resumed"),
+            Seen::LostOwnership => {
+                warn!(target: TARGET, projection = name, "another instance has taken over; standing by")
+            }
             Seen::OutcomeUnknown => {
-                warn!(projection = name, "the answer to a commit was lost; reading the state again")
+                warn!(target: TARGET, projection = name, "the answer to a commit was lost; reading the state again")
             }
-            Seen::Faulted { reason } => error!(projection = name, "faulted: {reason}"),
+            Seen::Faulted { reason } => error!(target: TARGET, projection = name, "faulted: {reason}"),
             Seen::CheckpointEventAbsent { position } => warn!(
+                target: TARGET,
                 projection = name,
                 %position,
                 "the last event processed is no longer in the log; going on, since logs may drop old events"
             ),
-            Seen::Stopped => info!(projection = name, "stopped"),
+            Seen::Stopped => info!(target: TARGET, projection = name, "stopped"),
             Seen::Heartbeat => {}
-            other => debug!(projection = name, ?other, "seen"),
+            other => debug!(target: TARGET, projection = name, ?other, "seen"),
         }
     }
 }

@@ -1,0 +1,297 @@
+//! One builder: it says where events come from, where read models are kept, and what runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use highwater_core::Error;
+use highwater_core::model::{Filter, Pattern, ProjectionName};
+use highwater_core::policy::{ClassifyError, OnFailure};
+use highwater_core::ports::{DynProjection, EventLog, Observer, Projection};
+use highwater_core::settings::{ProjectionSettings, StartFrom};
+use highwater_runtime::Environment;
+use highwater_runtime::projection::{ProjectionDefinition, StartOptions};
+
+use crate::highwater::Highwater;
+use crate::plan::Planned;
+use crate::stage::{NoStore, Opened, Stage};
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Names, filters, settings or SQL are not valid; all that is wrong, at once.
+    #[error("the configuration is not valid: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// A backend cannot be used.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// Options of a projection.
+#[derive(Debug, Clone)]
+pub struct ProjectionOptions {
+    pub(crate) version: u32,
+    pub(crate) filter: Filter,
+    pub(crate) settings: ProjectionSettings,
+    pub(crate) start: StartOptions,
+}
+
+impl Default for ProjectionOptions {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            filter: Filter::all(),
+            settings: ProjectionSettings::default(),
+            start: StartOptions::default(),
+        }
+    }
+}
+
+impl ProjectionOptions {
+    /// Only events of these types, each exact or a prefix with a trailing `*`. Default: all.
+    #[must_use]
+    pub fn types<T: AsRef<str>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.filter.types = types.into_iter().map(|pattern| Pattern::parse(pattern.as_ref())).collect();
+        self
+    }
+
+    /// Only events of these streams, by the same rule. Default: all.
+    #[must_use]
+    pub fn streams<T: AsRef<str>>(mut self, streams: impl IntoIterator<Item = T>) -> Self {
+        self.filter.streams = streams.into_iter().map(|pattern| Pattern::parse(pattern.as_ref())).collect();
+        self
+    }
+
+    /// The version of its definition; raise it to make the read model anew, beside the old one. Default: 1.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// What happens to an event that can never be applied, or has had all its attempts. Default: retry in order,
+    /// then park.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.settings.on_failure = on_failure;
+        self
+    }
+
+    /// Where a projection without a state begins. Default: at the beginning of the log.
+    #[must_use]
+    pub fn start_from(mut self, start_from: StartFrom) -> Self {
+        self.settings.start_from = start_from;
+        self
+    }
+
+    /// Any other setting.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut ProjectionSettings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Goes on although the filter or the SQL has changed at the same version. Default: refuses to start.
+    #[must_use]
+    pub fn accept_changes(mut self, accept: bool) -> Self {
+        self.start.accept_changes = accept;
+        self
+    }
+
+    /// Goes on although the stored checkpoint does not belong to this log. Default: faults.
+    #[must_use]
+    pub fn trust_checkpoint(mut self, trust: bool) -> Self {
+        self.start.trust_checkpoint = trust;
+        self
+    }
+}
+
+/// Puts a [`Highwater`] together; nothing is opened before [`Builder::start`].
+pub struct Builder<S: BuilderStage> {
+    stage: S,
+    log: Option<Arc<dyn EventLog>>,
+    environment: Environment,
+    planned: Vec<Planned<S::Tx>>,
+    problems: Vec<String>,
+}
+
+/// What a [`Builder`] can be at: no store yet, or a [`Stage`].
+pub trait BuilderStage {
+    /// What a projection is given to write with.
+    type Tx: Send + 'static;
+}
+
+impl BuilderStage for NoStore {
+    type Tx = crate::stage::ChooseAStoreFirst;
+}
+
+impl<S: Stage> BuilderStage for S {
+    type Tx = S::Tx;
+}
+
+impl Builder<NoStore> {
+    pub(crate) fn new() -> Self {
+        Self {
+            stage: NoStore,
+            log: None,
+            environment: Environment::new(),
+            planned: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Read models, their state and the event log in this SQLite file; it is created if it does not exist.
+    #[cfg(feature = "sqlite")]
+    #[must_use]
+    pub fn sqlite(self, path: impl Into<std::path::PathBuf>) -> Builder<crate::stage::SqliteStage> {
+        self.store(crate::stage::SqliteStage { path: path.into() })
+    }
+
+    /// A store of your own.
+    #[must_use]
+    pub fn store<S: Stage>(self, stage: S) -> Builder<S> {
+        Builder {
+            stage,
+            log: self.log,
+            environment: self.environment,
+            planned: Vec::new(),
+            problems: self.problems,
+        }
+    }
+}
+
+impl<S: BuilderStage> Builder<S> {
+    /// Reads events from this log instead of the store's own.
+    #[must_use]
+    pub fn log(mut self, log: Arc<dyn EventLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Who is told what happens. Default: nobody; [`crate::LogObserver`] writes log lines.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.environment.observer = observer;
+        self
+    }
+
+    /// Time, chance, observation and classification, all at once.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Knows more error types; asked before the core's own rules.
+    #[must_use]
+    pub fn classify(mut self, classifier: Arc<dyn ClassifyError>) -> Self {
+        self.environment.classifier = self.environment.classifier.with(classifier);
+        self
+    }
+
+    /// A projection in Rust: exactly once in its read model.
+    #[must_use]
+    pub fn projection<P: Projection<S::Tx>>(
+        self,
+        name: &str,
+        projection: P,
+        options: impl FnOnce(ProjectionOptions) -> ProjectionOptions,
+    ) -> Self {
+        let options = options(ProjectionOptions::default());
+        self.planned(name, Arc::new(projection), String::new(), options)
+    }
+
+    pub(crate) fn planned(
+        mut self,
+        name: &str,
+        projection: Arc<dyn DynProjection<S::Tx>>,
+        sql_fingerprint: String,
+        options: ProjectionOptions,
+    ) -> Self {
+        match ProjectionName::new(name) {
+            Ok(name) => self.planned.push(Planned {
+                definition: ProjectionDefinition {
+                    name,
+                    version: options.version,
+                    filter: options.filter,
+                    sql_fingerprint,
+                    projection,
+                    settings: options.settings,
+                },
+                options: options.start,
+            }),
+            Err(error) => self.problems.push(error.to_string()),
+        }
+        self
+    }
+
+    pub(crate) fn problem(mut self, problem: String) -> Self {
+        self.problems.push(problem);
+        self
+    }
+
+    /// All that is wrong with what was asked for (E-14, X-7).
+    fn problems(&mut self) -> Vec<String> {
+        let mut problems = std::mem::take(&mut self.problems);
+        if self.planned.is_empty() && problems.is_empty() {
+            problems.push("nothing to run: name at least one projection".to_owned());
+        }
+        let mut makers: BTreeMap<String, &ProjectionName> = BTreeMap::new();
+        let mut names: Vec<&ProjectionName> = Vec::new();
+        for planned in &self.planned {
+            let name = &planned.definition.name;
+            if names.contains(&name) {
+                problems.push(format!("projection {name} is named twice: each needs a name of its own"));
+            }
+            names.push(name);
+            if let Err(violations) = planned.definition.settings.validate() {
+                problems.extend(
+                    violations.into_iter().map(|violation| format!("projection {name}: {violation}")),
+                );
+            }
+            for table in planned.projection().creates() {
+                if let Some(other) = makers.insert(table.to_lowercase(), name)
+                    && other != name
+                {
+                    problems.push(format!(
+                        "projections {other} and {name} both create the table {table}: a table has one projection"
+                    ));
+                }
+            }
+        }
+        problems
+    }
+}
+
+impl<S: Stage> Builder<S> {
+    /// Connects, checks everything, and starts the projections. Each becomes the owner of its read model, or
+    /// stands by while another instance is.
+    ///
+    /// # Errors
+    /// All that is not valid, or why a backend cannot be used.
+    pub async fn start(mut self) -> Result<Highwater, StartError> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(StartError::Invalid(problems));
+        }
+        let Opened { store_for_projection, control, log, classifier } = self.stage.open().await?;
+        let Some(log) = self.log.or(log) else {
+            return Err(StartError::Invalid(vec![
+                "no event log: this store has none of its own, so name one with `.log(..)`".to_owned(),
+            ]));
+        };
+        let mut environment = self.environment;
+        if let Some(classifier) = classifier {
+            environment.classifier = environment.classifier.with(classifier);
+        }
+        Ok(Highwater::start(environment, log, control, store_for_projection.into(), self.planned))
+    }
+}
+
+impl<S: BuilderStage> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.planned.iter().map(|planned| &planned.definition.name).collect();
+        f.debug_struct("Builder").field("projections", &names).finish_non_exhaustive()
+    }
+}

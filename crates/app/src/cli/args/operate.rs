@@ -1,0 +1,138 @@
+//! Arguments of the operator's commands.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, Subcommand};
+
+use highwater_core::model::{FailedState, Position, ProjectionName};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Checkpoints {
+    /// List checkpoints; projections keep theirs with their read model and are shown as such
+    List {
+        /// Only keys that begin so
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Show one
+    Get {
+        /// Its key
+        key: String,
+    },
+    /// Move one forward, or create it; never back
+    Set {
+        /// Its key
+        key: String,
+        /// The position, such as 12:0
+        position: Position,
+    },
+    /// Move one anywhere, back included, if it stands where you expect it
+    Reset {
+        /// Its key
+        key: String,
+        /// Where to
+        position: Position,
+        /// Where it stands now
+        #[arg(long, value_name = "POSITION")]
+        expected: Position,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Delete one
+    Delete {
+        /// Its key
+        key: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Delete all whose keys begin with a prefix
+    Clear {
+        /// The prefix, taken literally: prod: does not mean prod-eu:
+        prefix: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Consent {
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listed {
+    /// Only of this projection
+    #[arg(long, value_name = "NAME")]
+    pub(crate) projection: Option<ProjectionName>,
+    /// Only behind this position
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) after: Option<Position>,
+    /// At most so many
+    #[arg(long, default_value = "100", value_name = "N")]
+    pub(crate) limit: NonZeroUsize,
+}
+
+/// One event of a projection, or all.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Selected {
+    /// The projection
+    pub(crate) name: ProjectionName,
+    /// The event's position
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) position: Option<Position>,
+    /// All of the projection
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FailedEvents {
+    /// List events that are not applied, with the reason
+    List {
+        #[command(flatten)]
+        listed: Listed,
+        /// Only in this state: retrying, parked, recorded, held
+        #[arg(long, value_name = "STATE")]
+        state: Vec<FailedState>,
+    },
+    /// Show one
+    Show {
+        /// The projection
+        name: ProjectionName,
+        /// The event's position
+        position: Position,
+    },
+    /// Ask the projection's owner for another try
+    Retry(Selected),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List parked and held events
+    List(Listed),
+    /// Show one with its payload
+    Show {
+        /// The projection
+        name: ProjectionName,
+        /// The event's position
+        position: Position,
+        /// Write the payload alone, byte for byte
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Ask the projection's owner for another try
+    Retry(Selected),
+    /// Give events up: their rows and payloads are deleted, the events stay in the log
+    Discard {
+        #[command(flatten)]
+        selected: Selected,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}

@@ -1,0 +1,77 @@
+//! `highwater run`: the projections of the config, until stopped or until caught up.
+//!
+//! The first Ctrl-C or SIGTERM drains, commits and reports; the second ends at once. The report (JSON) is
+//! described in `run_report`.
+
+use tokio_util::sync::CancellationToken;
+
+use highwater::compose::RunOptions;
+use highwater::{ProjectionSpec, Report, StartError};
+
+use crate::cli::args::{Global, Run};
+use crate::cli::error::{CliError, violations};
+use crate::cli::exit::Exit;
+use crate::cli::output::Ui;
+use crate::cli::session::{Access, Session};
+use crate::cli::signals;
+
+use super::run_progress::show_progress;
+use super::run_report::{RunReport, exit_of};
+use super::status::any_set_aside;
+
+pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, CliError> {
+    let session = Session::open(global, Access::Write).await?;
+    for name in args.only.iter().chain(&args.accept).chain(&args.trust) {
+        session.projection(name)?;
+    }
+    let specs: Vec<ProjectionSpec> = session
+        .config
+        .projections
+        .iter()
+        .map(|projection| projection.spec.clone())
+        .filter(|spec| args.only.is_empty() || args.only.contains(&spec.name))
+        .collect();
+    if specs.is_empty() {
+        return Err(CliError::usage("the config has no projections: add a [[projection]]"));
+    }
+    let names: Vec<_> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let options = RunOptions { accept: args.accept, trust: args.trust };
+    let stop = signals::listen()?;
+    let report = if args.until_caught_up {
+        catch_up(&session, specs, options, &stop, ui).await?
+    } else {
+        let highwater = session.backends.start(specs, options).await.map_err(start_error)?;
+        highwater.run_until(stop.cancelled_owned()).await
+    };
+    let exit = exit_of(&report, args.until_caught_up);
+    ui.result(&RunReport::from(&report), RunReport::text)?;
+    if exit == Exit::Ok && args.fail_on_parked && any_set_aside(&*session.backends.control, &names).await? {
+        return Ok(Exit::Parked);
+    }
+    Ok(exit)
+}
+
+/// Runs projections until everything that the log holds now is settled, showing the progress.
+pub(super) async fn catch_up(
+    session: &Session,
+    specs: Vec<ProjectionSpec>,
+    options: RunOptions,
+    stop: &CancellationToken,
+    ui: &Ui,
+) -> Result<Report, CliError> {
+    show_progress(session, &specs, ui).await?;
+    let highwater = session.backends.start(specs, options).await.map_err(start_error)?;
+    let report = highwater.run_until_caught_up(stop.cancelled()).await;
+    session.watcher.hide();
+    Ok(report?)
+}
+
+/// What kept the projections from starting.
+pub(super) fn start_error(error: StartError) -> CliError {
+    match error {
+        StartError::Invalid(problems) => violations("the projections cannot be started", problems),
+        StartError::Failed(error) => error.into(),
+        // A reason that is added later is a failure with its own words.
+        other => CliError::failed(other.to_string()),
+    }
+}

@@ -1,0 +1,314 @@
+//! `highwater status`: where each projection stands, from committed data, whichever process runs it.
+//!
+//! JSON: `{"head", "projections": [{"name", "version", "partition", "phase", "fault", "owner", "position",
+//! "last_event", "lag_positions", "lag_events", "lag_seconds", "retrying", "parked", "recorded", "held",
+//! "generation", "epoch", "updated_at", "in_config"}]}`.
+//!
+//! * `phase`: `not-started` (in the config, never run) · `paused` · `faulted` · `retrying-event` ·
+//!   `catching-up` · `live` · `stopped` (nobody owns it).
+//! * `position`: everything up to here is settled. `head`: the log's last event.
+//! * Lag is measured against the log's head: `lag_positions` in the log's own numbers (append calls in an SQL
+//!   log), `lag_events` in events of the projection that it has not looked at (null where the log cannot
+//!   count, or the projection is not in the config), `lag_seconds` between the times of the head event and of
+//!   the last event that was looked at. All are 0 for a projection that has caught up, however long ago the
+//!   last event was.
+
+use serde::Serialize;
+
+use highwater_core::Error;
+use highwater_core::model::{
+    FailedState, Filter, Position, ProjectionKey, ProjectionName, ProjectionState, rfc3339,
+};
+use highwater_core::ports::{EventLog, FailedQuery, Limit, ProjectionControl};
+
+use crate::cli::args::Global;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Table, Ui, count};
+use crate::cli::session::{Access, Session};
+
+#[derive(Serialize)]
+struct Status {
+    head: Option<Position>,
+    projections: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    version: u32,
+    partition: u32,
+    phase: &'static str,
+    fault: Option<String>,
+    owner: Option<String>,
+    position: Option<Position>,
+    last_event: Option<Position>,
+    #[serde(flatten)]
+    lag: Lag,
+    #[serde(flatten)]
+    failed: Failed,
+    generation: u64,
+    epoch: u64,
+    updated_at: Option<String>,
+    in_config: bool,
+}
+
+#[derive(Serialize, Default, Clone, Copy)]
+struct Lag {
+    lag_positions: Option<u64>,
+    lag_events: Option<u64>,
+    lag_seconds: Option<u64>,
+}
+
+#[derive(Serialize, Default, Clone, Copy)]
+struct Failed {
+    retrying: u64,
+    parked: u64,
+    recorded: u64,
+    held: u64,
+}
+
+pub(super) async fn run(global: &Global, ui: &Ui) -> Result<Exit, CliError> {
+    let session = Session::open(global, Access::Read).await?;
+    let status = status(&session).await?;
+    ui.result(&status, text)?;
+    Ok(Exit::Ok)
+}
+
+async fn status(session: &Session) -> Result<Status, CliError> {
+    let (log, control) = (&*session.backends.log, &*session.backends.control);
+    let head = Head::of(log).await?;
+    let states = control.states().await?;
+    let mut projections = Vec::new();
+    for configured in &session.config.projections {
+        let spec = &configured.spec;
+        let key = ProjectionKey { name: spec.name.clone(), version: spec.version, partition: 0 };
+        let is_it =
+            |state: &&ProjectionState| state.key.name == spec.name && state.key.version == spec.version;
+        if !states.iter().any(|state| is_it(&state)) {
+            projections.push(not_started(log, &head, &key, &spec.filter).await?);
+        }
+        for state in states.iter().filter(is_it) {
+            projections.push(row(log, control, &head, state, Some(&spec.filter)).await?);
+        }
+    }
+    for state in &states {
+        let configured = session.config.projection(&state.key.name);
+        if configured.is_none_or(|configured| configured.spec.version != state.key.version) {
+            projections.push(row(log, control, &head, state, None).await?);
+        }
+    }
+    Ok(Status { head: head.position, projections })
+}
+
+async fn row(
+    log: &dyn EventLog,
+    control: &dyn ProjectionControl,
+    head: &Head,
+    state: &ProjectionState,
+    filter: Option<&Filter>,
+) -> Result<Row, Error> {
+    let owner = control.owner(&state.key.name).await?.map(|owner| owner.name);
+    let failed = failed(control, &state.key).await?;
+    let lag = lag(log, head, state.scanned, state.last.as_ref().map(|last| last.time_micros), filter).await?;
+    let phase = if state.paused {
+        "paused"
+    } else if state.fault.is_some() {
+        "faulted"
+    } else if owner.is_none() {
+        "stopped"
+    } else if failed.retrying > 0 {
+        "retrying-event"
+    } else if head.position > state.scanned {
+        "catching-up"
+    } else {
+        "live"
+    };
+    Ok(Row {
+        name: state.key.name.to_string(),
+        version: state.key.version,
+        partition: state.key.partition,
+        phase,
+        fault: state.fault.clone(),
+        owner,
+        position: state.scanned,
+        last_event: state.last.as_ref().map(|last| last.position),
+        lag,
+        failed,
+        generation: state.generation,
+        epoch: state.epoch,
+        updated_at: Some(rfc3339(state.updated_at_micros)),
+        in_config: filter.is_some(),
+    })
+}
+
+async fn not_started(
+    log: &dyn EventLog,
+    head: &Head,
+    key: &ProjectionKey,
+    filter: &Filter,
+) -> Result<Row, Error> {
+    Ok(Row {
+        name: key.name.to_string(),
+        version: key.version,
+        partition: key.partition,
+        phase: "not-started",
+        fault: None,
+        owner: None,
+        position: None,
+        last_event: None,
+        lag: lag(log, head, None, None, Some(filter)).await?,
+        failed: Failed::default(),
+        generation: 0,
+        epoch: 0,
+        updated_at: None,
+        in_config: true,
+    })
+}
+
+/// The log's end.
+struct Head {
+    position: Option<Position>,
+    time_micros: Option<i64>,
+}
+
+impl Head {
+    async fn of(log: &dyn EventLog) -> Result<Self, Error> {
+        let position = log.head().await?;
+        let event = match position {
+            Some(position) => log.event_at(position).await?,
+            None => None,
+        };
+        Ok(Self { position, time_micros: event.map(|event| event.time_micros()) })
+    }
+}
+
+async fn lag(
+    log: &dyn EventLog,
+    head: &Head,
+    scanned: Option<Position>,
+    last_time: Option<i64>,
+    filter: Option<&Filter>,
+) -> Result<Lag, Error> {
+    let Some(end) = head.position.filter(|end| scanned.is_none_or(|scanned| scanned < *end)) else {
+        return Ok(Lag { lag_positions: Some(0), lag_events: Some(0), lag_seconds: Some(0) });
+    };
+    let lag_events = match filter {
+        Some(filter) => log.count_between(scanned, Some(end), filter).await?,
+        None => None,
+    };
+    let looked_at = match scanned {
+        Some(scanned) => log.event_at(scanned).await?.map(|event| event.time_micros()).or(last_time),
+        None => None,
+    };
+    // Nothing was looked at, or what was is gone: then the oldest event that waits tells the time.
+    let since = match looked_at {
+        Some(time) => Some(time),
+        None => first_time(log, scanned).await?,
+    };
+    let lag_seconds = head
+        .time_micros
+        .zip(since)
+        .map(|(end, since)| u64::try_from(end.saturating_sub(since)).unwrap_or(0) / 1_000_000);
+    let lag_positions = end.commit().checked_sub(scanned.map_or(0, Position::commit));
+    Ok(Lag { lag_positions, lag_events, lag_seconds })
+}
+
+async fn first_time(log: &dyn EventLog, after: Option<Position>) -> Result<Option<i64>, Error> {
+    let mut reader = log.open(after, &Filter::all()).await?;
+    loop {
+        let batch = reader.next(Limit { events: 1, bytes: usize::MAX }).await?;
+        if let Some(first) = batch.events.first() {
+            return Ok(Some(first.time_micros()));
+        }
+        if batch.caught_up {
+            return Ok(None);
+        }
+    }
+}
+
+/// How many failed events there are, by state.
+async fn failed(control: &dyn ProjectionControl, key: &ProjectionKey) -> Result<Failed, Error> {
+    const PAGE: usize = 1_000;
+    let mut failed = Failed::default();
+    let mut query = FailedQuery { projection: Some(key.name.clone()), ..FailedQuery::default() };
+    loop {
+        let page = control.failed_events(&query, PAGE).await?;
+        for event in page.iter().filter(|event| event.key == *key) {
+            *match event.state {
+                FailedState::Retrying => &mut failed.retrying,
+                FailedState::Parked => &mut failed.parked,
+                FailedState::Recorded => &mut failed.recorded,
+                FailedState::Held => &mut failed.held,
+            } += 1;
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => query.after = Some(last.position),
+            _ => return Ok(failed),
+        }
+    }
+}
+
+/// Whether any of these projections has events that are set aside.
+pub(super) async fn any_set_aside(
+    control: &dyn ProjectionControl,
+    names: &[ProjectionName],
+) -> Result<bool, Error> {
+    for name in names {
+        let query = FailedQuery {
+            projection: Some(name.clone()),
+            states: vec![FailedState::Parked, FailedState::Held, FailedState::Recorded],
+            ..FailedQuery::default()
+        };
+        if !control.failed_events(&query, 1).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn text(status: &Status) -> String {
+    let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), count);
+    let place = |position: Option<Position>| position.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let mut table = Table::new(&[
+        "projection",
+        "#version",
+        "phase",
+        "#position",
+        "#lag events",
+        "#lag s",
+        "#retrying",
+        "#parked",
+        "#recorded",
+        "#held",
+        "#gen",
+        "#epoch",
+        "owner",
+    ]);
+    for row in &status.projections {
+        let name = if row.in_config { row.name.clone() } else { format!("{} (not in the config)", row.name) };
+        table.row([
+            name,
+            row.version.to_string(),
+            row.phase.to_owned(),
+            place(row.position),
+            known(row.lag.lag_events),
+            known(row.lag.lag_seconds),
+            count(row.failed.retrying),
+            count(row.failed.parked),
+            count(row.failed.recorded),
+            count(row.failed.held),
+            row.generation.to_string(),
+            row.epoch.to_string(),
+            row.owner.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    let mut text = format!("log head: {}\n", place(status.head));
+    text.push_str(&table.text("no projections: add a [[projection]] to the config"));
+    for row in &status.projections {
+        if let Some(fault) = &row.fault {
+            text.push_str(&format!("\n{}: {}", row.name, crate::cli::output::plain(fault)));
+        }
+    }
+    text
+}

@@ -1,0 +1,226 @@
+//! From the layers to a config.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use highwater_core::model::ProjectionName;
+
+use super::document;
+use super::layers::{lay_environment, lay_flags};
+use super::node::{Node, Origin, Value};
+use super::problems::{ConfigError, Problems};
+use super::projection::{self, ProjectionConfig};
+use super::settings::{Layered, names};
+use super::shown::Shown;
+use super::table::Table;
+use super::url::{self, BackendUrl};
+
+/// The config file where none is named.
+pub(crate) const DEFAULT_FILE: &str = "highwater.toml";
+
+/// Logs that can keep read models, too.
+const SQL_SCHEMES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
+
+/// What a config is read from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConfigSource {
+    /// The file that was named; `None` = [`DEFAULT_FILE`], which may be missing if the log's address is
+    /// given.
+    pub(crate) file: Option<PathBuf>,
+    /// `key=value` of each `--set`.
+    pub(crate) flags: Vec<String>,
+    /// The environment.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// Whether our own schema is migrated at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MigrateMode {
+    /// Yes: the default.
+    Auto,
+    /// Only by `highwater migrate`.
+    Manual,
+}
+
+impl MigrateMode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// A config in which everything is valid.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The log.
+    pub(crate) log: BackendUrl,
+    /// The store of the read models.
+    pub(crate) store: BackendUrl,
+    /// Whether our own schema is migrated at start.
+    pub(crate) migrate: MigrateMode,
+    /// The projections, in the order of the file.
+    pub(crate) projections: Vec<ProjectionConfig>,
+    /// All effective values with their origins.
+    pub(crate) shown: Vec<Shown>,
+}
+
+impl Config {
+    /// A projection by name.
+    pub(crate) fn projection(&self, name: &ProjectionName) -> Option<&ProjectionConfig> {
+        self.projections.iter().find(|projection| projection.spec.name == *name)
+    }
+}
+
+/// Reads the layers.
+///
+/// # Errors
+/// All that is wrong, each with its place.
+pub(crate) fn load(source: &ConfigSource) -> Result<Config, ConfigError> {
+    let path = source.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let shown_path = path.display().to_string();
+    let mut problems = Problems::new(&shown_path);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && source.file.is_none() => String::new(),
+        Err(error) => return Err(ConfigError::one(format!("{shown_path} cannot be read: {error}"))),
+    };
+    let missing = text.is_empty() && source.file.is_none() && !path.exists();
+    let Some(mut tree) = document::parse(&text, &mut problems) else { return problems.into_result(None) };
+    lay_environment(&mut tree, source.variables.iter().cloned(), &mut problems);
+    lay_flags(&mut tree, &source.flags, &mut problems);
+    if missing && !tree.contains_key("log") {
+        return Err(ConfigError::one(format!(
+            "there is no {DEFAULT_FILE} in this folder: name one with --config, or write one with \
+             `highwater init`"
+        )));
+    }
+    let variables: BTreeMap<&str, &str> =
+        source.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variable = |name: &str| variables.get(name).map(|value| (*value).to_owned());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let config = read(&tree, folder, &variable, &mut problems);
+    problems.into_result(config)
+}
+
+fn read(
+    tree: &BTreeMap<String, Node>,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<Config> {
+    let top = Table::top(tree);
+    top.finish(["migrate", "log", "store", "defaults", "projection"], problems);
+    let (migrate, migrate_origin) = migrate(&top, problems);
+
+    let log = backend(&top, "log", folder, variable, problems);
+    let store = backend(&top, "store", folder, variable, problems);
+    if top.get("log").is_none() {
+        problems.add(
+            &Origin::Default,
+            "`log.url` is missing: where the events are, such as \"sqlite:events.db\"",
+        );
+    }
+    let store = match (&log, top.get("store").is_some()) {
+        (_, true) => store,
+        (Some((log, _)), false) if SQL_SCHEMES.contains(&log.scheme()) => {
+            Some((log.clone(), Origin::Default))
+        }
+        (Some((log, origin)), false) => {
+            let what = format!(
+                "`store.url` is missing: a log at {}: cannot keep read models, so name an SQL database",
+                log.scheme()
+            );
+            problems.add(origin, what);
+            None
+        }
+        (None, false) => None,
+    };
+
+    let mut defaults = Layered::default();
+    if let Some(table) = top.table("defaults", problems) {
+        table.finish(names(), problems);
+        defaults.lay(&table, problems);
+        defaults.validate("defaults", problems);
+    }
+    let projections = projections(&top, &defaults, folder, problems);
+
+    let ((log, log_origin), (store, store_origin)) = (log?, store?);
+    let file = problems.file().to_owned();
+    let row = |key: &str, value: String, origin: &Origin| Shown {
+        key: key.to_owned(),
+        value,
+        origin: origin.place(&file),
+    };
+    let store_place = match store_origin {
+        Origin::Default => Shown {
+            origin: "default (the log's)".to_owned(),
+            ..row("store.url", store.to_string(), &store_origin)
+        },
+        _ => row("store.url", store.to_string(), &store_origin),
+    };
+    let mut shown = vec![
+        row("migrate", migrate.as_str().to_owned(), &migrate_origin),
+        row("log.url", log.to_string(), &log_origin),
+        store_place,
+    ];
+    shown.extend(projections.iter().flat_map(|projection| projection.shown.iter().cloned()));
+    Some(Config { log, store, migrate, projections, shown })
+}
+
+fn backend(
+    top: &Table<'_>,
+    key: &str,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<(BackendUrl, Origin)> {
+    let table = top.table(key, problems)?;
+    table.finish(["url", "url_file"], problems);
+    if table.get("url").is_none() && table.get("url_file").is_none() {
+        problems.add(table.origin(), format!("`{key}` needs `url` or `url_file`"));
+        return None;
+    }
+    url::read(&table, folder, variable, problems)
+}
+
+fn migrate(top: &Table<'_>, problems: &mut Problems) -> (MigrateMode, Origin) {
+    let origin = top.get("migrate").map_or(Origin::Default, |node| node.origin.clone());
+    let mode = match top.string("migrate", problems) {
+        None | Some("auto") => MigrateMode::Auto,
+        Some("manual") => MigrateMode::Manual,
+        Some(other) => {
+            problems.add(&origin, format!("`migrate` must be \"auto\" or \"manual\", not {other:?}"));
+            MigrateMode::Auto
+        }
+    };
+    (mode, origin)
+}
+
+fn projections(
+    top: &Table<'_>,
+    defaults: &Layered,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Vec<ProjectionConfig> {
+    let Some(node) = top.get("projection") else { return Vec::new() };
+    let Value::Array(nodes) = &node.value else {
+        problems.add(&node.origin, "write [[projection]], with two brackets: there may be several");
+        return Vec::new();
+    };
+    let mut projections: Vec<ProjectionConfig> = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(next) = projection::read(index, node, defaults, folder, problems) else { continue };
+        match projections.iter().find(|earlier| earlier.spec.name == next.spec.name) {
+            Some(earlier) => {
+                let place = earlier.origin.place(problems.file());
+                let what = format!("there is a projection `{}` already, at {place}", next.spec.name);
+                problems.add(&next.origin, what);
+            }
+            None => projections.push(next),
+        }
+    }
+    projections
+}

@@ -1,0 +1,121 @@
+//! What a command works with: the config and the open backends.
+
+use std::sync::Arc;
+
+use highwater::compose::{Backends, Migrate, open};
+use highwater_core::Error;
+use highwater_core::model::{Position, ProjectionName, ProjectionState};
+
+use super::args::Global;
+use super::config::{
+    BackendUrl, Config, ConfigError, ConfigSource, MigrateMode, ProjectionConfig, load, nearest,
+};
+use super::error::CliError;
+use super::watcher::Watcher;
+
+/// What a command does with the backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only looks: nothing is created or migrated for it.
+    Read,
+    /// It changes something: our own tables are migrated first, unless the config says `manual`.
+    Write,
+}
+
+/// A config with its open backends.
+pub(crate) struct Session {
+    /// The config.
+    pub(crate) config: Config,
+    /// The backends.
+    pub(crate) backends: Backends,
+    /// Sees what the runners do that these backends start.
+    pub(crate) watcher: Arc<Watcher>,
+}
+
+impl Session {
+    /// Reads the config and opens what it names.
+    pub(crate) async fn open(global: &Global, access: Access) -> Result<Self, CliError> {
+        Self::with(read_config(global)?, access).await
+    }
+
+    /// Opens what a config names.
+    pub(crate) async fn with(config: Config, access: Access) -> Result<Self, CliError> {
+        let migrate = match (access, config.migrate) {
+            (Access::Write, MigrateMode::Auto) => Migrate::Auto,
+            (Access::Read, _) | (_, MigrateMode::Manual) => Migrate::Manual,
+        };
+        if migrate == Migrate::Manual {
+            exists(&config.log)?;
+            exists(&config.store)?;
+        }
+        let watcher = Watcher::new();
+        let backends = open(config.log.secret(), config.store.secret(), migrate).await?;
+        Ok(Self { config, backends: backends.observed_by(watcher.clone()), watcher })
+    }
+
+    /// A projection of the config.
+    ///
+    /// # Errors
+    /// When the config has none of this name.
+    pub(crate) fn projection(&self, name: &ProjectionName) -> Result<&ProjectionConfig, CliError> {
+        self.config.projection(name).ok_or_else(|| {
+            let known = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
+            unknown_projection(name, known, "the config has no projection")
+        })
+    }
+
+    /// The state rows of a projection, none if it never ran.
+    ///
+    /// # Errors
+    /// When neither the config nor the store knows the name.
+    pub(crate) async fn states_of(&self, name: &ProjectionName) -> Result<Vec<ProjectionState>, CliError> {
+        let states = self.backends.control.states().await?;
+        let (of_it, others): (Vec<_>, Vec<_>) = states.into_iter().partition(|state| state.key.name == *name);
+        if of_it.is_empty() && self.config.projection(name).is_none() {
+            let config = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
+            let stored = others.iter().map(|state| state.key.name.as_str());
+            return Err(unknown_projection(name, config.chain(stored), "there is no projection"));
+        }
+        Ok(of_it)
+    }
+
+    /// The log's end.
+    pub(crate) async fn head(&self) -> Result<Option<Position>, Error> {
+        self.backends.log.head().await
+    }
+}
+
+/// A database that is not there is not created by looking at it.
+fn exists(url: &BackendUrl) -> Result<(), CliError> {
+    match url.sqlite_file() {
+        Some(file) if !file.exists() => {
+            let error = CliError::unavailable(format!("the database {} does not exist yet", file.display()));
+            Err(error.hint("create it with `highwater migrate`, `highwater import` or `highwater run`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The config as the flags and the environment say.
+pub(crate) fn read_config(global: &Global) -> Result<Config, ConfigError> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    load(&ConfigSource { file: global.config.clone(), flags: global.set.clone(), variables })
+}
+
+fn unknown_projection<'k>(
+    name: &ProjectionName,
+    known: impl IntoIterator<Item = &'k str>,
+    what: &str,
+) -> CliError {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_unstable();
+    known.dedup();
+    let error = CliError::unknown(format!("{what} `{name}`"));
+    match (nearest(name.as_str(), known.iter().copied()), known.is_empty()) {
+        (Some(meant), _) => error.hint(format!("did you mean `{meant}`?")),
+        (None, false) => error.hint(format!("there are {}", known.join(", "))),
+        (None, true) => error.hint("there are none"),
+    }
+}

@@ -1,0 +1,327 @@
+//! A running Highwater: look at it, wait for it, stop it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater_core::model::{Position, ProjectionName};
+use highwater_core::ports::{EventLog, Moment, ProjectionControl, ReadModelStore};
+use highwater_core::{Error, ErrorKind};
+use highwater_runtime::Environment;
+use highwater_runtime::projection::{Phase, ProjectionStatus, RunEnd, StatusCell};
+use highwater_runtime::supervise::{Finished, Supervisor};
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::Builder;
+use crate::plan::{AnyRunner, OnStore, Planned};
+use crate::report::{Outcome, ProjectionReport, Report};
+use crate::stage::NoStore;
+use crate::wait::{Waited, wait_for};
+
+/// How often the end of a catch-up is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Projections that are running. Dropping it stops them at once: running batches roll back.
+pub struct Highwater {
+    environment: Environment,
+    log: Arc<dyn EventLog>,
+    control: Arc<dyn ProjectionControl>,
+    supervisor: Supervisor,
+    runners: Vec<Running>,
+    started: Moment,
+}
+
+/// A view of what each projection is doing.
+#[derive(Debug, Clone)]
+pub struct StatusWatch(Vec<StatusCell>);
+
+impl StatusWatch {
+    /// What each projection is doing now.
+    #[must_use]
+    pub fn get(&self) -> Vec<ProjectionStatus> {
+        self.0.iter().map(StatusCell::get).collect()
+    }
+}
+
+struct Running {
+    name: ProjectionName,
+    status: StatusCell,
+    runner: Arc<dyn AnyRunner>,
+    stop: CancellationToken,
+    ended: Option<RunEnd>,
+}
+
+impl Highwater {
+    /// A builder that knows nothing yet.
+    #[must_use]
+    pub fn builder() -> Builder<NoStore> {
+        Builder::new()
+    }
+
+    pub(crate) fn start<S: ReadModelStore>(
+        environment: Environment,
+        log: Arc<dyn EventLog>,
+        control: Arc<dyn ProjectionControl>,
+        open_store: Arc<dyn Fn() -> S + Send + Sync>,
+        planned: Vec<Planned<S::Tx>>,
+    ) -> Self {
+        let started = environment.clock.now();
+        let mut supervisor = Supervisor::new(environment.clone());
+        let runners = planned
+            .into_iter()
+            .map(|planned| {
+                let name = planned.definition.name.clone();
+                let status = StatusCell::new(name.clone());
+                let mut environment = environment.clone();
+                if planned.definition.settings.message_patterns {
+                    environment.classifier = environment.classifier.with_patterns();
+                }
+                let runner: Arc<dyn AnyRunner> = Arc::new(OnStore {
+                    store: Arc::new(open_store()),
+                    open_store: open_store.clone(),
+                    log: log.clone(),
+                    definition: Arc::new(planned.definition),
+                    environment,
+                    options: planned.options,
+                    status: status.clone(),
+                });
+                let stop = launch(&mut supervisor, &name, &status, &runner);
+                Running { name, status, runner, stop, ended: None }
+            })
+            .collect();
+        Self { environment, log, control, supervisor, runners, started }
+    }
+
+    /// What each projection is doing.
+    #[must_use]
+    pub fn status(&self) -> Vec<ProjectionStatus> {
+        self.runners.iter().map(|running| running.status.get()).collect()
+    }
+
+    /// What each projection is doing, also while the run itself is being awaited.
+    #[must_use]
+    pub fn watch(&self) -> StatusWatch {
+        StatusWatch(self.runners.iter().map(|running| running.status.clone()).collect())
+    }
+
+    /// The event log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    /// The operator's side: states, failed events, dead letters.
+    #[must_use]
+    pub fn control(&self) -> &Arc<dyn ProjectionControl> {
+        &self.control
+    }
+
+    /// Waits until a projection has settled `position`: read your own writes. Dropping the future stops waiting.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, or why the store cannot be asked.
+    pub async fn wait_for(&self, name: &str, position: Position, timeout: Duration) -> Result<Waited, Error> {
+        let running = self.running(name)?;
+        let clock = &*self.environment.clock;
+        let deadline = clock.now() + timeout;
+        // The state row is written by the runner's start: until then there is nothing to look at.
+        loop {
+            match running.status.get().phase {
+                Phase::Faulted { reason } => return Ok(Waited::Faulted(reason)),
+                Phase::Starting | Phase::StandingBy if clock.now() < deadline => {}
+                _ => break,
+            }
+            if self.control.states().await?.iter().any(|state| state.key.name == running.name) {
+                break;
+            }
+            clock.sleep(LOOK_EVERY).await;
+        }
+        let left = deadline.since(clock.now());
+        wait_for(&*self.control, clock, &running.name, position, left).await
+    }
+
+    /// Waits until a projection has settled everything that the log holds now.
+    ///
+    /// # Errors
+    /// As [`Highwater::wait_for`], or why the log cannot be asked.
+    pub async fn wait_for_head(&self, name: &str, timeout: Duration) -> Result<Waited, Error> {
+        match self.log.head().await? {
+            Some(head) => self.wait_for(name, head, timeout).await,
+            None => self.running(name).map(|_| Waited::Reached),
+        }
+    }
+
+    /// Pauses a projection, in all processes, until it is resumed. No batch commits after this returned.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, or why the store cannot be asked.
+    pub async fn pause(&self, name: &str) -> Result<(), Error> {
+        let running = self.running(name)?;
+        self.control.set_paused(&running.name, true).await.map(|_changed| ())
+    }
+
+    /// Lets a paused projection go on.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, or why the store cannot be asked.
+    pub async fn resume(&self, name: &str) -> Result<(), Error> {
+        let running = self.running(name)?;
+        self.control.set_paused(&running.name, false).await.map(|_changed| ())
+    }
+
+    /// Stops a projection, empties its read model, and starts it again from the beginning (E-24). It is started
+    /// again even if it could not be emptied; nothing has changed then.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, `Busy` if another instance owns it, or why it could not be emptied.
+    pub async fn rebuild(&mut self, name: &str) -> Result<u64, Error> {
+        self.running(name)?;
+        let at = self.runners.iter().position(|running| running.name.as_str() == name).unwrap_or_default();
+        self.runners[at].stop.cancel();
+        while self.runners[at].ended.is_none() {
+            match self.supervisor.finished().await {
+                Some(finished) => self.note(finished),
+                None => break,
+            }
+        }
+        let rebuilt = self.runners[at].runner.rebuild().await;
+        let running = &mut self.runners[at];
+        running.ended = None;
+        running.stop = launch(&mut self.supervisor, &running.name, &running.status, &running.runner);
+        rebuilt.map(|state| state.generation)
+    }
+
+    /// Runs until `stop` is ready or every projection has ended; then lets running batches finish, commits, and
+    /// says what was done.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()> + Send) -> Report {
+        self.until(stop).await;
+        self.stop_all(Outcome::Stopped).await
+    }
+
+    /// Runs until every projection has settled what the log holds now, is paused, faulted, or another instance
+    /// has it; or until `stop` is ready.
+    ///
+    /// # Errors
+    /// Why the log cannot be asked for its head.
+    pub async fn run_until_caught_up(
+        mut self,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Report, Error> {
+        let head = self.log.head().await?;
+        let clock = self.environment.clock.clone();
+        let statuses: Vec<_> = self.runners.iter().map(|running| running.status.clone()).collect();
+        let caught_up = async move {
+            while !statuses.iter().all(|status| is_done(&status.get(), head)) {
+                clock.sleep(LOOK_EVERY).await;
+            }
+        };
+        let stopped = tokio::select! {
+            () = self.until(stop) => true,
+            () = caught_up => false,
+        };
+        let asked = if stopped { Outcome::Stopped } else { Outcome::CaughtUp };
+        let before: Vec<_> = self.status();
+        let mut report = self.stop_all(asked).await;
+        for (entry, status) in report.projections.iter_mut().zip(before) {
+            if !matches!(entry.outcome, Outcome::Faulted(_)) {
+                entry.outcome = match status.phase {
+                    Phase::StandingBy => Outcome::Busy,
+                    Phase::Paused => Outcome::Paused,
+                    Phase::Stalled { reason } => Outcome::Stalled(reason),
+                    _ if head.is_none_or(|head| entry.scanned.is_some_and(|at| at >= head)) => {
+                        Outcome::CaughtUp
+                    }
+                    _ => Outcome::Stopped,
+                };
+            }
+        }
+        Ok(report)
+    }
+
+    async fn until(&mut self, stop: impl Future<Output = ()> + Send) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                finished = self.supervisor.finished() => match finished {
+                    Some(finished) => self.note(finished),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn stop_all(mut self, asked: Outcome) -> Report {
+        self.supervisor.stop();
+        while let Some(finished) = self.supervisor.finished().await {
+            self.note(finished);
+        }
+        let took = self.environment.clock.now().since(self.started);
+        let projections = self
+            .runners
+            .into_iter()
+            .map(|running| {
+                let status = running.status.get();
+                ProjectionReport {
+                    name: running.name,
+                    outcome: match running.ended {
+                        Some(RunEnd::Faulted { reason }) => Outcome::Faulted(reason),
+                        Some(RunEnd::Stopped) | None => asked.clone(),
+                    },
+                    applied: status.applied,
+                    failed: status.failed,
+                    recovered: status.recovered,
+                    duplicates: status.duplicates,
+                    batches: status.batches,
+                    scanned: status.scanned,
+                    took,
+                }
+            })
+            .collect();
+        Report { projections }
+    }
+
+    fn note(&mut self, finished: Finished) {
+        if let Some(running) = self.runners.iter_mut().find(|running| running.name == finished.name) {
+            running.ended = Some(finished.end);
+        }
+    }
+
+    fn running(&self, name: &str) -> Result<&Running, Error> {
+        self.runners.iter().find(|running| running.name.as_str() == name).ok_or_else(|| {
+            let known: Vec<_> = self.runners.iter().map(|running| running.name.as_str()).collect();
+            Error::new(ErrorKind::NotFound, "find a projection")
+                .with("name", name)
+                .with("running", known.join(", "))
+        })
+    }
+}
+
+fn launch(
+    supervisor: &mut Supervisor,
+    name: &ProjectionName,
+    status: &StatusCell,
+    runner: &Arc<dyn AnyRunner>,
+) -> CancellationToken {
+    let runner = runner.clone();
+    supervisor.start(name.clone(), status.clone(), move |stop| runner.run(stop))
+}
+
+/// Whether a catch-up to `head` has nothing more to wait for from this projection.
+fn is_done(status: &ProjectionStatus, head: Option<Position>) -> bool {
+    match status.phase {
+        Phase::Paused | Phase::StandingBy | Phase::Faulted { .. } | Phase::Stopped => true,
+        Phase::Starting => false,
+        Phase::CatchingUp | Phase::Live | Phase::RetryingEvent | Phase::Stalled { .. } => {
+            status.epoch > 0 && head.is_none_or(|head| status.scanned.is_some_and(|at| at >= head))
+        }
+    }
+}
+
+impl fmt::Debug for Highwater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Highwater").field("status", &self.status()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! Where read models are kept: decided once, by type, before the first projection is named.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use highwater_core::Error;
+use highwater_core::policy::ClassifyError;
+use highwater_core::ports::{EventLog, ProjectionControl, ReadModelStore};
+
+/// A builder's choice of store. Implement it to run projections on a store of your own.
+pub trait Stage: Sized + Send {
+    /// What a projection is given to write with.
+    type Tx: Send + 'static;
+    /// The store.
+    type Store: ReadModelStore<Tx = Self::Tx>;
+
+    /// Connects; called once, by `start`.
+    ///
+    /// # Errors
+    /// Why the store cannot be used.
+    fn open(self) -> impl Future<Output = Result<Opened<Self::Store>, Error>> + Send;
+}
+
+/// A connected store.
+pub struct Opened<S> {
+    /// A handle for each projection; they share the storage.
+    pub store_for_projection: Box<dyn Fn() -> S + Send + Sync>,
+    /// The operator's side of it.
+    pub control: Arc<dyn ProjectionControl>,
+    /// The event log in the same database, used unless another one is set.
+    pub log: Option<Arc<dyn EventLog>>,
+    /// What knows the driver's errors.
+    pub classifier: Option<Arc<dyn ClassifyError>>,
+}
+
+impl<S> fmt::Debug for Opened<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+/// No store was chosen yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoStore;
+
+/// What a projection is given before a store was chosen: nothing implements `Projection` for it, and that is the
+/// message.
+#[derive(Debug)]
+pub enum ChooseAStoreFirst {}
+
+/// The embedded default.
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Clone)]
+pub struct SqliteStage {
+    pub(crate) path: std::path::PathBuf,
+}
+
+#[cfg(feature = "sqlite")]
+impl Stage for SqliteStage {
+    type Tx = highwater_sqlite::SqliteTx;
+    type Store = highwater_sqlite::SqliteStore;
+
+    async fn open(self) -> Result<Opened<Self::Store>, Error> {
+        crate::compose::open_stage(&self.path).await
+    }
+}
