@@ -230,7 +230,7 @@ mod tests {
             assert_eq!(fault(sql).0, Some(Fault::Value), "{sql}");
         }
         assert_eq!(fault("SELECT zeroblob(2000000000)").0, Some(Fault::TooBig));
-        assert_eq!(fault("RELEASE nothing").0, Some(Fault::Transaction));
+        assert_eq!(fault("RELEASE gone").0, Some(Fault::Transaction));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod watcher;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind as ClapErrorKind;
@@ -28,6 +29,9 @@ use args::Cli;
 use error::CliError;
 use exit::Exit;
 use output::Ui;
+
+/// How long the end of the program waits for its threads.
+const PATIENCE_AT_EXIT: Duration = Duration::from_secs(2);
 
 /// Runs the program with the arguments of the process.
 pub(crate) fn main() -> ExitCode {
@@ -56,8 +60,9 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
         .map_err(|error| CliError::failed("start the threads of the program").because(&error))?;
     let outcome = runtime.block_on(commands::run(cli, &ui));
     ui.finish();
-    // A thread that waits for standard input must not hold the process; everything else has ended in order.
-    runtime.shutdown_background();
+    // What was dropped closes its connections now, the last one of which moves the write-ahead log into the file;
+    // a thread that waits for standard input must not hold the process for ever.
+    runtime.shutdown_timeout(PATIENCE_AT_EXIT);
     outcome
 }
 

@@ -35,6 +35,7 @@ pub use projection_control::{FailedQuery, Owner, ProjectionControl};
 pub use read_model_store::{Acquired, Claim, Locked, ReadModelStore, UnitOfWork};
 pub use rng::Jitter;
 
+#[expect(clippy::type_complexity, reason = "it is a list: proof that each can be held as `dyn`")]
 const _: fn(
     &dyn EventLog,
     &mut dyn EventReader,

@@ -125,7 +125,7 @@ impl Source {
     /// # Errors
     /// When the log cannot be read. The same call may be tried again.
     pub async fn next(&mut self, after: Option<Position>, limit: Limit) -> Result<Piece, Error> {
-        if let Some(piece) = self.from_kept(after, limit.events) {
+        if let Some(piece) = self.piece_of_kept(after, limit.events) {
             return Ok(piece);
         }
         self.kept = None;
@@ -175,7 +175,7 @@ impl Source {
         }
     }
 
-    fn from_kept(&self, after: Option<Position>, events: usize) -> Option<Piece> {
+    fn piece_of_kept(&self, after: Option<Position>, events: usize) -> Option<Piece> {
         let fetched = self.kept.as_ref()?;
         let all = &fetched.batch.events;
         let from = after.map_or(0, |after| all.partition_point(|event| event.position() <= after));

@@ -240,7 +240,7 @@ async fn events<U: UnitOfWork>(
     let behind = &piece.events()[duplicates + fresh.len()..];
     let following: Vec<RecordedEvent> = behind.iter().chain(piece.following(4)).take(4).cloned().collect();
     let mut segments = match batch.definition.settings.savepoint {
-        SavepointMode::Optimistic => batch.segments.clone(),
+        SavepointMode::Optimistic => batch.segments,
         SavepointMode::PerEvent => Segments::per_event(),
     };
     let isolated = Isolation {
@@ -299,7 +299,7 @@ fn without_commit(isolated: Isolated, state: &ProjectionState, segments: &Segmen
             halted,
             whole_only: false,
             had_failures: isolated.had_failures,
-            segments: segments.clone(),
+            segments: *segments,
             caught_up: false,
         })),
     }

@@ -311,7 +311,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             environment: self.runner.environment.clone(),
             epoch: self.state.epoch,
             work,
-            segments: self.segments.clone(),
+            segments: self.segments,
             attempt_recorded,
             failed_first: self.failed_first,
         };

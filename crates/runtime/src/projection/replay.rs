@@ -80,7 +80,7 @@ pub(super) async fn replay_one<U: UnitOfWork>(
         recovered,
         halted: Halted::Prefix,
         whole_only: false,
-        segments: batch.segments.clone(),
+        segments: batch.segments,
         caught_up: false,
     })))
 }

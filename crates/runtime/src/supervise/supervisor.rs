@@ -1,6 +1,5 @@
 //! Keeps runners running.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -107,8 +106,8 @@ where
 struct Aborting(tokio::task::JoinHandle<RunEnd>);
 
 impl Aborting {
-    fn end(mut self) -> impl Future<Output = Result<RunEnd, tokio::task::JoinError>> {
-        async move { (&mut self.0).await }
+    async fn end(mut self) -> Result<RunEnd, tokio::task::JoinError> {
+        (&mut self.0).await
     }
 }
 

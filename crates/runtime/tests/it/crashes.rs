@@ -50,7 +50,7 @@ async fn e_10_a_crash_at_every_await_point_leaves_all_of_a_batch_or_nothing() {
         let trace = whole.trace();
         assert!(trace.len() > 60, "the run passes many points: {}", trace.len());
 
-        for number in 0..trace.len() {
+        for (number, point) in trace.iter().enumerate() {
             let world = world(on_failure).await;
             let plan = FaultPlan::crash_at(number);
             let process = start(&world, &plan);
@@ -61,7 +61,7 @@ async fn e_10_a_crash_at_every_await_point_leaves_all_of_a_batch_or_nothing() {
             }
             // The next process goes on from what is committed.
             world.run().await;
-            check(&world, &world.failed_states().await, given_up, &format!("{number}: {}", trace[number]));
+            check(&world, &world.failed_states().await, given_up, &format!("{number}: {point}"));
         }
     }
 }

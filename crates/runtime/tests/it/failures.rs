@@ -165,7 +165,7 @@ async fn an_unclassified_failure_is_retried_in_order_with_backoff_and_then_parke
     for kind in ["Opaque", "Panic", "Swallows"] {
         let world = world(OnFailure::RetryInOrder);
         world.append(&["Fine", kind, "Fine"]).await;
-        let begun = tokio::time::Instant::now();
+        let begun = world.stopwatch();
         world.run().await;
         world.assert_exactly(fine);
         let failed = world.failed().await;
@@ -218,7 +218,7 @@ async fn five_different_events_failing_alike_are_an_outage_nothing_is_parked_and
     world.append(&["Opaque-until-mended"; 8]).await;
     let process = world.start();
     process.phase("stalled").await;
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.pass(Duration::from_secs(600)).await;
     assert_eq!(world.failed_states().await, [FailedState::Retrying], "nothing is parked");
     assert_eq!(world.applied().len(), 1, "the position is kept");
     world.ledger.mend();
@@ -235,7 +235,7 @@ async fn a_transient_failure_never_counts_and_never_parks() {
     world.append(&["Fine", "Transient-until-mended", "Fine"]).await;
     let process = world.start();
     process.phase("stalled").await;
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.pass(Duration::from_secs(600)).await;
     assert!(world.failed().await.is_empty());
     assert_eq!(world.applied().len(), 1);
     world.ledger.mend();

@@ -21,7 +21,7 @@ async fn e_11_one_owner_and_the_other_takes_over_within_a_second() {
     world.append(&["Fine"; 10]).await;
     first.caught_up(&world).await;
     assert_eq!(second.status.get().applied, 0, "two handlers never process concurrently");
-    let killed = tokio::time::Instant::now();
+    let killed = world.stopwatch();
     first.kill().await;
     second.phase("live").await;
     assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());

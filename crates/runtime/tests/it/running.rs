@@ -13,7 +13,7 @@ async fn e_21_many_batches_run_continuously_while_behind() {
     let mut world = World::new();
     (world.settings.min_batch, world.settings.batch, world.settings.max_batch) = (10, 10, 10);
     world.append(&["Fine"; 1_000]).await;
-    let begun = tokio::time::Instant::now();
+    let begun = world.stopwatch();
     let status = world.run().await;
     assert_eq!(status.batches, 100);
     assert!(
@@ -43,7 +43,7 @@ async fn e_25_idle_and_caught_up_stays_live_and_e_27_writes_nothing() {
     let process = world.start();
     process.caught_up(&world).await;
     let (state, commits) = (world.state(), world.store.counts().commits);
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.pass(Duration::from_secs(3600)).await;
     assert_eq!(process.status.get().phase.as_str(), "live");
     assert_eq!(
         (world.state(), world.store.counts().commits),
@@ -59,7 +59,7 @@ async fn a_new_event_wakes_a_live_projection_before_its_poll_timer() {
     world.settings.poll_interval = Duration::from_secs(3600);
     let process = world.start();
     process.phase("live").await;
-    let begun = tokio::time::Instant::now();
+    let begun = world.stopwatch();
     world.append(&["Fine"]).await;
     process.caught_up(&world).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -79,7 +79,7 @@ async fn ten_minutes_of_store_outage_and_ten_of_log_outage_pass_over_nothing() {
             world.log.set_outage(true)
         }
         process.phase("stalled").await;
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        world.pass(Duration::from_secs(600)).await;
         world.store.set_outage(false);
         world.log.set_outage(false);
         world.append(&["Fine"; 50]).await;
@@ -99,7 +99,7 @@ async fn e_22_one_projections_trouble_never_delays_another() {
     other.skip_ids(1_000);
     let stuck = troubled.start();
     stuck.phase("stalled").await;
-    let begun = tokio::time::Instant::now();
+    let begun = other.stopwatch();
     let mut runner = other.runner(other.store.clone(), Arc::new(other.log.clone()));
     let mut definition = other.definition();
     definition.filter = highwater_core::model::Filter::types(["Fine"]);
@@ -122,7 +122,7 @@ async fn a_paused_projection_applies_nothing_until_it_is_resumed() {
     assert!(world.store.set_paused(&name, true).await.unwrap());
     world.append(&["Fine"; 3]).await;
     process.phase("paused").await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.pass(Duration::from_secs(60)).await;
     assert_eq!(world.applied().len(), 3);
     assert!(world.store.set_paused(&name, false).await.unwrap());
     process.caught_up(&world).await;
@@ -139,7 +139,7 @@ async fn x_6_a_stop_is_prompt_in_every_phase() {
         world.append(types).await;
         let process = world.start();
         process.phase(phase).await;
-        let begun = tokio::time::Instant::now();
+        let begun = world.stopwatch();
         process.stop().await;
         assert!(begun.elapsed() < Duration::from_millis(10), "{phase}: {:?}", begun.elapsed());
         assert!(world.state().unwrap().stopped_cleanly, "{phase}");
@@ -157,7 +157,7 @@ async fn a_batch_that_outlasts_the_drain_is_rolled_back() {
     while world.store.counts().savepoints < 2 {
         tokio::time::advance(Duration::from_millis(1)).await;
     }
-    let begun = tokio::time::Instant::now();
+    let begun = world.stopwatch();
     process.stop().await;
     assert!(begun.elapsed() <= Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(world.applied().len(), 1, "all of a batch or nothing of it");

@@ -9,7 +9,8 @@ use highwater_core::model::{
     FailedEvent, FailedState, Filter, Position, ProjectionKey, ProjectionName, ProjectionState, RecordedEvent,
 };
 use highwater_core::ports::{
-    AppendEvents, EventLog, FailedQuery, Observer, Projection, ProjectionControl, ReadModelStore, Seen,
+    AppendEvents, Clock, EventLog, FailedQuery, Moment, Observer, Projection, ProjectionControl,
+    ReadModelStore, Seen,
 };
 use highwater_core::settings::ProjectionSettings;
 use highwater_core::{ErrorKind, Failure, OrVerdict};
@@ -148,6 +149,16 @@ impl World {
         }
     }
 
+    /// Begins to measure, by the world's clock.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch { clock: self.environment.clock.clone(), begun: self.environment.clock.now() }
+    }
+
+    /// Lets time go by.
+    pub(crate) async fn pass(&self, duration: Duration) {
+        self.environment.clock.sleep(duration).await;
+    }
+
     /// Later events have ids from here on: for worlds that share a log.
     pub(crate) fn skip_ids(&self, to: u64) {
         self.appended.store(to, Ordering::Relaxed);
@@ -248,6 +259,17 @@ impl World {
 
     pub(crate) async fn head(&self) -> Option<Position> {
         self.log.head().await.unwrap()
+    }
+}
+
+pub(crate) struct Stopwatch {
+    clock: Arc<dyn Clock>,
+    begun: Moment,
+}
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.now().since(self.begun)
     }
 }
 

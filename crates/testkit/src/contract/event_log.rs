@@ -9,7 +9,7 @@ use highwater_core::ports::AppendEvents;
 
 use super::LogFixture;
 use super::suite::suite;
-use super::support::{SOON, at_most, may_be_refused, positions, read, read_all, without};
+use super::support::{SOON, at_most, may_be_refused, next_batch, positions, read, read_all, without};
 use crate::fixtures::{append_n, append_range, append_to, hostile_names, id, nasty_payloads, new_event};
 
 const WRITERS: u64 = 4;
@@ -94,10 +94,10 @@ suite! {
             .map(|writer| tokio::spawn(write_in_bursts(fixture.append.clone(), writer)))
             .collect();
         let mut reader = fixture.log.open(None, &Filter::all()).await.expect("the log can be opened");
-        let mut seen: Vec<RecordedEvent> = Vec::new();
+        let (mut seen, mut before): (Vec<RecordedEvent>, _) = (Vec::new(), None);
         loop {
             let quiet = writers.iter().all(tokio::task::JoinHandle::is_finished);
-            let batch = reader.next(at_most(7)).await.expect("the log can be read");
+            let batch = next_batch(&mut *reader, at_most(7), &mut before).await;
             assert!(
                 batch.events.last().map(RecordedEvent::position) <= batch.scanned,
                 "an event stands behind the scanned bound"
@@ -177,9 +177,9 @@ suite! {
         for filter in filters() {
             let expected = matching(&all, &filter);
             let mut reader = fixture.log.open(None, &filter).await.expect("the log can be opened");
-            let mut found = Vec::new();
+            let (mut found, mut before) = (Vec::new(), None);
             let scanned = loop {
-                let batch = reader.next(at_most(4)).await.expect("the log can be read");
+                let batch = next_batch(&mut *reader, at_most(4), &mut before).await;
                 found.extend(positions(&batch.events));
                 if batch.caught_up {
                     break batch.scanned;

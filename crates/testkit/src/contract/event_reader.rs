@@ -11,7 +11,7 @@ use highwater_core::ports::{EventReader, Limit};
 
 use super::LogFixture;
 use super::suite::suite;
-use super::support::{SOON, at_most, drain, positions, read_all, without};
+use super::support::{SOON, at_most, drain, next_batch, positions, read_all, without};
 use crate::fixtures::{append_n, append_range, append_to, id, new_event};
 
 /// Reads on, dropping each `next` after 1 to 4 polls if it is not ready by then, until the log's end.
@@ -107,14 +107,8 @@ suite! {
             let mut reader = fixture.log.open(None, &filter).await.expect("the log can be opened");
             let (mut before, mut seen) = (None, 0);
             loop {
-                let batch = reader.next(at_most(2)).await.expect("the log can be read");
-                assert!(batch.scanned >= before, "from {before:?} back to {:?}", batch.scanned);
-                assert!(
-                    !batch.events.is_empty() || batch.caught_up || batch.scanned > before,
-                    "an empty batch that brought nothing on"
-                );
+                let batch = next_batch(&mut *reader, at_most(2), &mut before).await;
                 assert!(batch.events.last().map(RecordedEvent::position) <= batch.scanned);
-                before = batch.scanned;
                 seen += batch.events.len();
                 if batch.caught_up {
                     break;

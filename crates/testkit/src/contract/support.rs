@@ -23,11 +23,28 @@ pub(super) fn without(law: &str, capability: &str) {
     eprintln!("skipped: {law}: the fixture has no {capability}");
 }
 
+/// The next batch, `before` being the scanned bound of the one before. A reader that stands still would be
+/// asked for ever.
+pub(super) async fn next_batch(
+    reader: &mut dyn EventReader,
+    limit: Limit,
+    before: &mut Option<Position>,
+) -> EventBatch {
+    let batch = reader.next(limit).await.expect("the log can be read");
+    assert!(batch.scanned >= *before, "the scanned bound went from {before:?} back to {:?}", batch.scanned);
+    assert!(
+        !batch.events.is_empty() || batch.caught_up || batch.scanned > *before,
+        "an empty batch that brought nothing on, behind {before:?}"
+    );
+    *before = batch.scanned;
+    batch
+}
+
 /// Reads on until the reader has caught up.
 pub(super) async fn drain(reader: &mut dyn EventReader, limit: Limit) -> Vec<RecordedEvent> {
-    let mut all = Vec::new();
+    let (mut all, mut before) = (Vec::new(), None);
     loop {
-        let EventBatch { mut events, caught_up, .. } = reader.next(limit).await.expect("the log can be read");
+        let EventBatch { mut events, caught_up, .. } = next_batch(reader, limit, &mut before).await;
         all.append(&mut events);
         if caught_up {
             return all;

@@ -150,7 +150,7 @@ async fn clear(session: &Session, prefix: &str, consent: Consent, ui: &Ui) -> Re
     if consent.dry_run || found == 0 {
         return deleted(found, consent.dry_run, ui);
     }
-    let what = format!("delete the {} checkpoints that begin with {}", count(found), plain(prefix));
+    let what = format!("delete {} that begin with {}", checkpoints(found), plain(prefix));
     confirm(ui, &what, consent.yes)?;
     deleted(patiently(|| store.clear(prefix, false)).await?, false, ui)
 }
@@ -203,10 +203,13 @@ fn moved(key: String, to: Position, advance: Advance, ui: &Ui) -> Result<Exit, C
 fn deleted(deleted: u64, dry_run: bool, ui: &Ui) -> Result<Exit, CliError> {
     ui.result(&Deleted { deleted, dry_run }, |done| {
         let would = if done.dry_run { "would be " } else { "" };
-        let what = if done.deleted == 1 { "checkpoint" } else { "checkpoints" };
-        format!("{} {what} {would}deleted", count(done.deleted))
+        format!("{} {would}deleted", checkpoints(done.deleted))
     })?;
     Ok(Exit::Ok)
+}
+
+fn checkpoints(number: u64) -> String {
+    if number == 1 { "1 checkpoint".to_owned() } else { format!("{} checkpoints", count(number)) }
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl RunReport {
                 count(row.batches),
                 row.position.map_or_else(|| "-".to_owned(), |position| position.to_string()),
                 duration(row.took),
-                rate(row.applied, row.took).map_or_else(|| "-".to_owned(), count),
+                rate(row.applied, row.took).filter(|rate| *rate > 0).map_or_else(|| "-".to_owned(), count),
             ]);
         }
         let mut text = table.text("nothing ran");
