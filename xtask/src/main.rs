@@ -55,6 +55,8 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Test { args } => test::run(&args),
         Chore::Ci => ci::run(),
         Chore::Bench { args } => {
+            // Its import measures the program itself, which it finds beside its own.
+            cargo::run(&mut cargo::cargo(["build", "--release", "-p", "highwater", "--bin", "highwater"]))?;
             cargo::run(cargo::cargo(["run", "--release", "-p", "highwater-bench", "--"]).args(args))
         }
     }

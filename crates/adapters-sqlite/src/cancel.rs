@@ -1,10 +1,11 @@
 //! A dropped future, as blocking code sees it.
 //!
 //! A future that waits for a blocking thread can be dropped; the thread cannot. So the future keeps a
-//! [`CancelOnDrop`], and the thread asks [`Cancelled`] now and then: through SQLite's progress handler where a
-//! statement runs, as a future where it waits for one. One pair a job: a flag for a whole store would let a
+//! [`CancelOnDrop`], and the thread asks [`Cancelled`] now and then: through SQLite's progress handler where
+//! a statement runs, as a future where it waits for one. One pair a job: a flag for a whole store would let a
 //! dropped job that only waits in the queue interrupt the one that runs.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use highwater_core::error::{Error, ErrorKind};
+
+use crate::error::During;
 
 /// How many instructions of its virtual machine SQLite runs between two looks at the handler: some tens of
 /// microseconds.
@@ -22,14 +25,14 @@ pub(crate) const INSTRUCTIONS: i32 = 1000;
 pub(crate) struct CancelOnDrop {
     flag: Arc<AtomicBool>,
     /// Dropped behind the flag's change: the other side wakes and finds the flag set.
-    _tell: oneshot::Sender<()>,
+    _tell: oneshot::Sender<Infallible>,
 }
 
 /// Asked by the thread.
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     flag: Arc<AtomicBool>,
-    told: oneshot::Receiver<()>,
+    told: oneshot::Receiver<Infallible>,
 }
 
 pub(crate) fn pair() -> (CancelOnDrop, Cancelled) {
@@ -55,9 +58,9 @@ impl Cancelled {
 
     /// Ends when the other side is dropped.
     pub(crate) async fn wait(&mut self) {
-        // The sender never sends, so the only end is its drop.
-        if (&mut self.told).await.is_ok() {
-            unreachable!("nothing is ever sent");
+        match (&mut self.told).await {
+            Ok(never) => match never {},
+            Err(_sender_dropped) => {}
         }
     }
 
@@ -81,13 +84,11 @@ pub(crate) fn set_handler(
     instructions: i32,
     stop: impl FnMut() -> bool + Send + 'static,
 ) -> Result<(), Error> {
-    conn.progress_handler(instructions, Some(stop))
-        .map_err(|cause| crate::error::sqlite_error("set the progress handler", cause))
+    conn.progress_handler(instructions, Some(stop)).during("set the progress handler")
 }
 
 pub(crate) fn clear_handler(conn: &Connection) -> Result<(), Error> {
-    conn.progress_handler(0, None::<fn() -> bool>)
-        .map_err(|cause| crate::error::sqlite_error("clear the progress handler", cause))
+    conn.progress_handler(0, None::<fn() -> bool>).during("clear the progress handler")
 }
 
 pub(crate) fn cancelled() -> Error {

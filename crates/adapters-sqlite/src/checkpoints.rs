@@ -1,16 +1,17 @@
 //! Checkpoints of runners that are not transactional.
 //!
-//! The halves of a position are 8 bytes each, greatest first: their order as bytes is their order as numbers, so
-//! SQLite itself compares them, and every bit of a `u64` counts.
+//! The halves of a position are 8 bytes each, greatest first: their order as bytes is their order as numbers,
+//! so SQLite itself compares them, and every bit of a `u64` counts.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::{Connection, Row};
+
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Advance, Checkpoint, Position};
 use highwater_core::ports::{CheckpointPage, CheckpointStore};
-use rusqlite::{Connection, Row};
 
 use crate::database::{Database, now_micros};
 use crate::error::{During, corrupt};
@@ -75,7 +76,8 @@ impl CheckpointStore for SqliteCheckpoints {
             Some(_) => {
                 let now = now_micros(conn).during(RESET)?;
                 conn.execute(
-                    "UPDATE highwater_checkpoint SET \"commit\" = ?2, \"prepare\" = ?3, updated_at = ?4 WHERE key = ?1",
+                    "UPDATE highwater_checkpoint SET \"commit\" = ?2, \"prepare\" = ?3, updated_at = ?4
+                     WHERE key = ?1",
                     (&key, to.commit().to_be_bytes(), to.prepare().to_be_bytes(), now),
                 )
                 .during(RESET)?;
@@ -90,7 +92,8 @@ impl CheckpointStore for SqliteCheckpoints {
         check_key(key)?;
         let key = key.to_owned();
         let work = move |conn: &Connection| {
-            let gone = conn.execute("DELETE FROM highwater_checkpoint WHERE key = ?1", [key]).during(DELETE)?;
+            let gone =
+                conn.execute("DELETE FROM highwater_checkpoint WHERE key = ?1", [key]).during(DELETE)?;
             Ok(gone > 0)
         };
         self.database.write(DELETE, work).await
@@ -159,9 +162,11 @@ fn checkpoint_in(row: &Row<'_>, first: usize) -> Result<Checkpoint, Error> {
 fn advance(conn: &Connection, key: &str, to: Position, now: i64) -> Result<Advance, Error> {
     let moved = conn
         .prepare_cached(
-            "INSERT INTO highwater_checkpoint (key, \"commit\", \"prepare\", updated_at) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO highwater_checkpoint (key, \"commit\", \"prepare\", updated_at)
+             VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (key) DO UPDATE SET
-                 \"commit\" = excluded.\"commit\", \"prepare\" = excluded.\"prepare\", updated_at = excluded.updated_at
+                 \"commit\" = excluded.\"commit\", \"prepare\" = excluded.\"prepare\",
+                 updated_at = excluded.updated_at
              WHERE (excluded.\"commit\", excluded.\"prepare\") > (\"commit\", \"prepare\")",
         )
         .and_then(|mut set| set.execute((key, to.commit().to_be_bytes(), to.prepare().to_be_bytes(), now)))

@@ -18,9 +18,12 @@ impl ClassifyError for SqliteClassifier {
         let class = match fault_of(error)? {
             Fault::Contention | Fault::Unavailable => Class::Transient,
             Fault::Constraint | Fault::Value | Fault::TooBig | Fault::Conversion => Class::Permanent,
-            Fault::Schema | Fault::Denied | Fault::Access | Fault::Corrupt | Fault::Transaction | Fault::Misuse => {
-                Class::Fatal
-            }
+            Fault::Schema
+            | Fault::Denied
+            | Fault::Access
+            | Fault::Corrupt
+            | Fault::Transaction
+            | Fault::Misuse => Class::Fatal,
             Fault::Interrupted | Fault::Opaque => Class::Unclassified,
         };
         Some(Decided { class, code: code_of(error), by: "sqlite" })
@@ -31,9 +34,10 @@ impl ClassifyError for SqliteClassifier {
 mod tests {
     use std::sync::Arc;
 
+    use rusqlite::{Connection, ffi};
+
     use highwater_core::Failure;
     use highwater_core::policy::Classifier;
-    use rusqlite::{Connection, ffi};
 
     use super::*;
 
@@ -47,10 +51,18 @@ mod tests {
 
     #[test]
     fn b_9_the_class_follows_the_type_of_the_error() {
-        for passing in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_NOMEM] {
+        for passing in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_NOMEM,
+        ] {
             assert_eq!(class(code(passing)), Class::Transient, "{passing}");
         }
-        for data in [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_ERROR] {
+        for data in
+            [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_ERROR]
+        {
             assert_eq!(class(code(data)), Class::Permanent, "{data}");
         }
         for fatal in [ffi::SQLITE_AUTH, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_PERM] {

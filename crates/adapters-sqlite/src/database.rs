@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use highwater_core::error::{Error, ErrorKind};
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
+
+use highwater_core::error::{Error, ErrorKind};
 
 use crate::cancel::{blocking, pair};
 use crate::error::During;
@@ -87,8 +88,8 @@ impl Database {
         .await
     }
 
-    /// Does `work` in a transaction of its own: all of it is committed, or nothing. A dropped future leaves it
-    /// done or not done; once begun, it ends by itself.
+    /// Does `work` in a transaction of its own: all of it is committed, or nothing. A dropped future leaves
+    /// it done or not done; once begun, it ends by itself.
     pub(crate) async fn write<T, F>(self: &Arc<Self>, operation: &'static str, work: F) -> Result<T, Error>
     where
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
@@ -107,10 +108,12 @@ impl Database {
     ) -> Result<T, Error> {
         let conn = self.take()?;
         begin(&conn, operation).map_err(|error| error.with("file", self.path().display()))?;
-        let result = work(&conn).and_then(|done| conn.execute_batch("COMMIT").during(operation).map(|()| done));
+        let result =
+            work(&conn).and_then(|done| conn.execute_batch("COMMIT").during(operation).map(|()| done));
         match result {
             Ok(_) => self.put(conn),
-            // SQLite may have rolled back by itself; if it has not and cannot, the connection's end will do it.
+            // SQLite may have rolled back by itself; if it has not and cannot, the connection's end will do
+            // it.
             Err(_) if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() => self.put(conn),
             Err(_) => drop(conn),
         }

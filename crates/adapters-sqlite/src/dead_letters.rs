@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rusqlite::{Connection, Row, named_params};
+use uuid::Uuid;
+
 use highwater_core::error::Error;
 use highwater_core::model::{EventParts, Position, RecordedEvent};
 use highwater_core::ports::{DeadLetters, HandlerLetter};
-use rusqlite::{Connection, Row, named_params};
-use uuid::Uuid;
 
 use crate::database::Database;
 use crate::error::{During, corrupt};
@@ -75,9 +76,11 @@ fn publish(conn: &Connection, letter: &HandlerLetter) -> rusqlite::Result<()> {
     let event = letter.event.parts();
     let (position, offset) = halves(event.position);
     conn.prepare_cached(
-        "INSERT INTO highwater_letter VALUES (:handler, :position, :offset, :generation, :id, :stream, :category, \
-             :sequence, :type, :time, :content_type, :data, :metadata, :class, :message, :attempts) \
-         ON CONFLICT DO UPDATE SET class = excluded.class, message = excluded.message, attempts = excluded.attempts",
+        "INSERT INTO highwater_letter VALUES (:handler, :position, :offset, :generation, :id, :stream, \
+             :category, :sequence, :type, :time, :content_type, :data, :metadata, :class, :message, \
+             :attempts) \
+         ON CONFLICT DO UPDATE SET class = excluded.class, message = excluded.message, \
+             attempts = excluded.attempts",
     )?
     .execute(named_params! {
         ":handler": letter.group,

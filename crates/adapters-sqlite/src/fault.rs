@@ -1,9 +1,9 @@
-//! What a driver error means: the one table behind both the error kinds of the ports and the failure classes of
-//! projections.
+//! What a driver error means: the one table behind both the error kinds of the ports and the failure classes
+//! of projections.
 //!
 //! SQLite's result codes say nearly all of it. Only its generic code stands for two things that must be told
-//! apart: SQL that can never work (a table that is not there), and data that the SQL cannot take (a text that is
-//! not JSON). The first is found while a statement is prepared, and begins with one of a few fixed texts.
+//! apart: SQL that can never work (a table that is not there), and data that the SQL cannot take (a text that
+//! is not JSON). The first is found while a statement is prepared, and begins with one of a few fixed texts.
 
 use std::borrow::Cow;
 

@@ -1,17 +1,18 @@
 //! What all handles to one file share within a process.
 //!
 //! SQLite has one writer at a time and finds out by trying: writers of one process would poll for the file
-//! against each other, in no order. So they pass a fair gate first, and only a writer in another process can make
-//! one wait inside SQLite. Beside the gate stands the signal of what was committed, which the log's readers and
-//! the operators' side wait for.
+//! against each other, in no order. So they pass a fair gate first, and only a writer in another process can
+//! make one wait inside SQLite. Beside the gate stands the signal of what was committed, which the log's
+//! readers and the operators' side wait for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::Position;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::options::SqliteOptions;
 use crate::watch::Watch;
@@ -102,7 +103,7 @@ impl SharedFile {
                 tracing::warn!(
                     file = %self.path.display(),
                     error = error.chain(),
-                    "cannot watch the database file: commits of other processes are seen at the next poll only"
+                    "cannot watch the database file: commits of other processes are seen at the next poll"
                 );
                 None
             }

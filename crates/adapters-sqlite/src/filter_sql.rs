@@ -1,8 +1,8 @@
 //! A filter as a condition on the columns `type` and `stream` of the log.
 //!
 //! Names stand in the text as literals: a condition belongs to one reader or one view, which keep their
-//! statements. Columns stand behind a unary plus, which keeps SQLite from choosing the index on streams, whose
-//! order is not the log's, over the range of positions that the reader has cut to size.
+//! statements. Columns stand behind a unary plus, which keeps SQLite from choosing the index on streams,
+//! whose order is not the log's, over the range of positions that the reader has cut to size.
 
 use highwater_core::model::{Filter, Pattern};
 
@@ -73,8 +73,16 @@ mod tests {
     fn name() -> impl Strategy<Value = String> {
         prop_oneof![
             "[aAbB'\u{0}*%_?\u{d7ff}\u{e000}\u{10ffff}]{0,4}",
-            proptest::sample::select(vec!["'; DROP TABLE t; --", "A", "AB", "a", "", "\u{10ffff}\u{10ffff}", "Ä"])
-                .prop_map(ToOwned::to_owned),
+            proptest::sample::select(vec![
+                "'; DROP TABLE t; --",
+                "A",
+                "AB",
+                "a",
+                "",
+                "\u{10ffff}\u{10ffff}",
+                "Ä"
+            ])
+            .prop_map(ToOwned::to_owned),
         ]
     }
 

@@ -5,13 +5,14 @@
 //! their events where they stand.
 //!
 //! * [`SqliteLog`]: the event log and its writing side.
-//! * [`SqliteStore`], [`SqliteUnit`], [`SqliteTx`]: read models, and the transaction that a projection writes with.
+//! * [`SqliteStore`], [`SqliteUnit`], [`SqliteTx`]: read models, and the transaction that a projection writes
+//!   with.
 //! * [`sql_projection`]: projections that a user writes in SQL.
 //! * [`SqliteCheckpoints`], [`SqliteDeadLetters`]: for runners that are not transactional.
 //! * [`SqliteClassifier`]: what a driver error means for an event.
 //!
-//! Files are opened with a write-ahead log. Our own tables begin with `highwater_`; everything else in the file
-//! is the user's. The file must lie on a local file system: locks on network shares cannot be trusted.
+//! Files are opened with a write-ahead log. Our own tables begin with `highwater_`; everything else in the
+//! file is the user's. The file must lie on a local file system: locks on network shares cannot be trusted.
 
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
 //! Which file a `sqlite:` URL names.
 //!
-//! A database in memory is refused, though SQLite has one: the guarantees here rest on the write-ahead log, on a
-//! lock file beside the database and on other processes that look at it, and memory has none of these.
+//! A database in memory is refused, though SQLite has one: the guarantees here rest on the write-ahead log,
+//! on a lock file beside the database and on other processes that look at it, and memory has none of these.
 
 use std::path::PathBuf;
 
@@ -12,15 +12,17 @@ use highwater_core::error::{Error, ErrorKind};
 /// # Errors
 /// `Invalid` when it is no such URL, names no file, or names a database in memory.
 pub fn path_from_url(url: &str) -> Result<PathBuf, Error> {
-    let refuse = |why: &'static str| Err(Error::new(ErrorKind::Invalid, "read the database URL").with("url", url).because(why));
+    let refuse = |why: &'static str| {
+        Err(Error::new(ErrorKind::Invalid, "read the database URL").with("url", url).because(why))
+    };
     let Some(rest) = url.strip_prefix("sqlite:") else {
         return refuse("it does not begin with `sqlite:`; write sqlite:PATH, such as sqlite:flights.db");
     };
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.trim_start_matches('/').starts_with(":memory:") {
         return refuse(
-            "a database in memory has no write-ahead log, no lock file and no other process that could see it; \
-             name a file, in a temporary folder if it need not last",
+            "a database in memory has no write-ahead log, no lock file and no other process that could see \
+             it; name a file, in a temporary folder if it need not last",
         );
     }
     if path.is_empty() || path.ends_with('/') {

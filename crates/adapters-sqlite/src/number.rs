@@ -4,9 +4,10 @@
 //! SQLite sorts every INTEGER before every BLOB, and BLOBs by their bytes, so the order of the column is the
 //! order of the numbers, and no bit is lost.
 
-use highwater_core::model::Position;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
+
+use highwater_core::model::Position;
 
 /// A number in a column without affinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +81,11 @@ mod tests {
             conn.execute("INSERT INTO t VALUES (?1)", [Unsigned(*number)]).unwrap();
         }
         let mut select = conn.prepare("SELECT n FROM t ORDER BY n").unwrap();
-        let back: Vec<u64> =
-            select.query_map([], |row| Ok(row.get::<_, Unsigned>(0)?.0)).unwrap().map(Result::unwrap).collect();
+        let back: Vec<u64> = select
+            .query_map([], |row| Ok(row.get::<_, Unsigned>(0)?.0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(back, numbers);
     }
 }

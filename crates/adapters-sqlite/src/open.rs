@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use highwater_core::error::{Error, ErrorKind};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use highwater_core::error::{Error, ErrorKind};
 
 use crate::error::{During, sqlite_error};
 use crate::options::SqliteOptions;
@@ -13,7 +14,8 @@ const OPEN: &str = "open the database";
 /// How many pages the write-ahead log may have before a commit moves them into the file: 16 MiB. SQLite's own
 /// 1,000 are fewer than one large batch writes, and the same index pages would be moved again and again.
 const CHECKPOINT_PAGES: i64 = 4000;
-/// Turning to the write-ahead log needs the file alone for a moment, and SQLite does not always wait for that.
+/// Turning to the write-ahead log needs the file alone for a moment, and SQLite does not always wait for
+/// that.
 const WAL_TRIES: u32 = 50;
 const WAL_PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,7 +55,8 @@ fn try_connect(path: &Path, options: &SqliteOptions, role: Role) -> Result<Conne
         Role::Write => format!("PRAGMA cache_size = -{};", options.cache_kib),
     };
     conn.execute_batch(&format!(
-        "PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; {cache_kib}",
+        "PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; \
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; {cache_kib}",
         options.synchronous.as_sql()
     ))
     .during(OPEN)?;
@@ -74,7 +77,10 @@ fn check_place(path: &Path, options: &SqliteOptions) -> Result<(), Error> {
         return refuse(ErrorKind::Invalid, "it names no file".to_owned());
     };
     if !folder.exists() {
-        return refuse(ErrorKind::Invalid, format!("the folder {} does not exist; create it first", folder.display()));
+        return refuse(
+            ErrorKind::Invalid,
+            format!("the folder {} does not exist; create it first", folder.display()),
+        );
     }
     if !folder.is_dir() {
         return refuse(ErrorKind::Invalid, format!("{} is not a folder", folder.display()));
@@ -89,7 +95,7 @@ fn explain(path: &Path, cause: rusqlite::Error) -> Error {
     let (kind, hint) = match cause.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
             ErrorKind::Invalid,
-            "the file and its folder must be writable: SQLite keeps a -wal and a -shm file beside the database",
+            "file and folder must be writable: SQLite keeps a -wal and a -shm file beside the database",
         ),
         Some(ErrorCode::NotADatabase) => {
             (ErrorKind::Corrupt, "the file is not a SQLite database; is the path right?")
@@ -110,7 +116,8 @@ fn turn_to_wal(path: &Path, conn: &Connection) -> Result<(), Error> {
             Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
             Ok(mode) => {
                 return Err(Error::new(ErrorKind::Unsupported, OPEN).because(format!(
-                    "it cannot have a write-ahead log (its journal mode stays {mode}): it needs a local file system that can be written"
+                    "it cannot have a write-ahead log (its journal mode stays {mode}): \
+                     it needs a local file system that can be written"
                 )));
             }
             Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries < WAL_TRIES => {

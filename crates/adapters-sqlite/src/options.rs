@@ -8,8 +8,8 @@ pub enum Synchronous {
     /// When the disk has it: what was confirmed survives a power cut. The default.
     #[default]
     Full,
-    /// When the operating system has it: a killed process loses nothing, a power cut may lose the last commits.
-    /// The file stays sound, and log and read models in one file stay in step.
+    /// When the operating system has it: a killed process loses nothing, a power cut may lose the last
+    /// commits. The file stays sound, and log and read models in one file stay in step.
     Normal,
 }
 
@@ -98,8 +98,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Whether our own tables are created and brought up to date. Default yes; if not, a file that needs it is
-    /// refused.
+    /// Whether our own tables are created and brought up to date. Default yes; if not, a file that needs it
+    /// is refused.
     #[must_use]
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;

@@ -1,9 +1,10 @@
-//! Payloads in columns: JSON is TEXT, so that SQL can read it, everything else is BLOB; both come back byte for
-//! byte.
+//! Payloads in columns: JSON is TEXT, so that SQL can read it, everything else is BLOB; both come back byte
+//! for byte.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::ContentType;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 
 /// The value for the log's columns.
 ///
@@ -15,7 +16,8 @@ pub(crate) fn in_log(content_type: ContentType, bytes: &[u8]) -> Result<ToSqlOut
         ContentType::Json => match std::str::from_utf8(bytes) {
             Ok(_) => Ok(ToSqlOutput::Borrowed(ValueRef::Text(bytes))),
             Err(error) => {
-                Err(Error::new(ErrorKind::Unstorable, "store a payload as JSON; declare it as binary").because(error))
+                Err(Error::new(ErrorKind::Unstorable, "store a payload as JSON; declare it as binary")
+                    .because(error))
             }
         },
     }
@@ -31,5 +33,7 @@ pub(crate) fn word(content_type: ContentType) -> &'static str {
 
 /// Reads [`word`].
 pub(crate) fn from_word(word: &str) -> Option<ContentType> {
-    [ContentType::Json, ContentType::Binary].into_iter().find(|content_type| self::word(*content_type) == word)
+    [ContentType::Json, ContentType::Binary]
+        .into_iter()
+        .find(|content_type| self::word(*content_type) == word)
 }

@@ -1,8 +1,8 @@
 //! All texts with a prefix, as a range.
 //!
-//! LIKE folds case and GLOB has its own wildcards; both and `substr` stop at a NUL. The order of bytes, in which
-//! SQLite compares TEXT, does neither: what begins with `P` is what is not less than `P` and less than the least
-//! text behind all of them.
+//! LIKE folds case and GLOB has its own wildcards; both and `substr` stop at a NUL. The order of bytes, in
+//! which SQLite compares TEXT, does neither: what begins with `P` is what is not less than `P` and less than
+//! the least text behind all of them.
 
 /// The least text greater than all that begin with `prefix`; `None` where there is none. UTF-8 sorts as code
 /// points do, so it is the prefix with its last character raised.

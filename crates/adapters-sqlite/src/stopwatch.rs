@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "bounds a statement that runs inside SQLite; see the module")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounds a statement that runs inside SQLite; see the module"
+    )]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }

@@ -1,21 +1,23 @@
 //! Commits of other processes.
 //!
-//! Every commit writes to the `-wal` file, and the operating system says so to whoever watches its folder. But a
-//! page reaches the file *before* the commit is visible: the writer still has to wait for the disk and to move
-//! the end mark, and that is in shared memory, which nobody reports. So one thread a file and process looks
-//! right after the report, and a few times more with growing pauses, before it believes that nothing happened.
-//! That is a bounded number of looks a report, never a poll.
+//! Every commit writes to the `-wal` file, and the operating system says so to whoever watches its folder.
+//! But a page reaches the file *before* the commit is visible: the writer still has to wait for the disk and
+//! to move the end mark, and that is in shared memory, which nobody reports. So one thread a file and process
+//! looks right after the report, and a few times more with growing pauses, before it believes that nothing
+//! happened. That is a bounded number of looks a report, never a poll.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use rusqlite::Connection;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::Position;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use rusqlite::Connection;
 
 use crate::error::During;
 use crate::file::SharedFile;
@@ -33,15 +35,31 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(300),
 ];
 
-/// Ends the watching when it is dropped: the watcher's channel closes, and the thread with it.
+/// Ends the watching when it is dropped: the watcher's channel closes, and the thread with it. The drop waits
+/// for that, so that the thread's connection is closed when it returns: the last one to close moves the
+/// write-ahead log into the file.
 pub(crate) struct Watch {
-    _watcher: RecommendedWatcher,
+    watcher: Option<RecommendedWatcher>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.watcher.take());
+        let Some(thread) = self.thread.take() else { return };
+        // The thread itself may have held the last handle to the file.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::debug!("the thread that watched the database panicked");
+        }
+    }
 }
 
 impl Watch {
     pub(crate) fn start(file: &Arc<SharedFile>, options: &SqliteOptions) -> Result<Self, Error> {
         let failed = |error: highwater_core::BoxError| {
-            Error::new(ErrorKind::Unavailable, "watch the database").with("file", file.path().display()).because(error)
+            Error::new(ErrorKind::Unavailable, "watch the database")
+                .with("file", file.path().display())
+                .because(error)
         };
         // One report that waits is as good as many: the look behind it sees everything.
         let (report, reports) = sync_channel(1);
@@ -59,11 +77,11 @@ impl Watch {
         let seen = look(&conn)?;
         file.reached(seen.1);
         let weak = Arc::downgrade(file);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("highwater-watch".to_owned())
             .spawn(move || run(&conn, seen.0, &reports, &weak))
             .map_err(|error| failed(error.into()))?;
-        Ok(Self { _watcher: watcher })
+        Ok(Self { watcher: Some(watcher), thread: Some(thread) })
     }
 }
 
@@ -77,9 +95,7 @@ fn wal_name(path: &Path) -> OsString {
 fn is_report(event: &notify::Result<notify::Event>, wal: &OsStr) -> bool {
     match event {
         Ok(event) if event.need_rescan() => true,
-        Ok(event) => {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(wal))
-        }
+        Ok(event) => !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(wal)),
         Err(_) => true,
     }
 }

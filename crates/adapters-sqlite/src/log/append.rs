@@ -1,16 +1,18 @@
 //! Appending.
 //!
-//! The happy path asks nothing that the write does not need: the index on ids tells a repeated event by refusing
-//! it, and only then is looked up what stands there. What a call needs to know of a stream it looks up once.
+//! The happy path asks nothing that the write does not need: the index on ids tells a repeated event by
+//! refusing it, and only then is looked up what stands there. What a call needs to know of a stream it looks
+//! up once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use rusqlite::{CachedStatement, Connection, ffi};
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{
     Append, Appended, Expected, NewEvent, Position, category_of, check_event_type, check_stream_name,
 };
-use rusqlite::{CachedStatement, Connection, ffi};
 
 use super::duplicate::{Found, find};
 use super::extent::last_until;
@@ -25,12 +27,17 @@ const INSERT: &str = "INSERT INTO highwater_event \
 
 /// Refuses what can be seen to be wrong without the log.
 pub(super) fn check_all(appends: &[Append]) -> Result<(), Error> {
-    appends.iter().enumerate().try_for_each(|(index, append)| check(append).map_err(|error| error.with("append", index)))
+    appends
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, append)| check(append).map_err(|error| error.with("append", index)))
 }
 
 fn check(append: &Append) -> Result<(), Error> {
     if append.events.is_empty() {
-        return Err(Error::new(ErrorKind::Invalid, APPEND).with("stream", &append.stream).because("there are none"));
+        return Err(Error::new(ErrorKind::Invalid, APPEND)
+            .with("stream", &append.stream)
+            .because("there are none"));
     }
     check_stream_name(&append.stream)?;
     for event in &append.events {
@@ -78,7 +85,9 @@ impl<'c> Appending<'c> {
             && i64::try_from(expected) != Ok(next)
         {
             return match find(self.conn, append)? {
-                Found::All(last) => Ok(Appended { last, next_sequence: next.unsigned_abs(), duplicate: true }),
+                Found::All(last) => {
+                    Ok(Appended { last, next_sequence: next.unsigned_abs(), duplicate: true })
+                }
                 Found::Reused(event) => Err(reused(event)),
                 Found::Part | Found::None => Err(Error::new(ErrorKind::WrongExpectedSequence, APPEND)
                     .with("stream", &append.stream)
@@ -86,7 +95,8 @@ impl<'c> Appending<'c> {
                     .with("actual", next)),
             };
         }
-        let position = self.last_position.checked_add(1).ok_or_else(|| full("the log has no position left"))?;
+        let position =
+            self.last_position.checked_add(1).ok_or_else(|| full("the log has no position left"))?;
         let category = append.category.as_deref().unwrap_or_else(|| category_of(&append.stream));
         for (index, event) in append.events.iter().enumerate() {
             let offset = i64::try_from(index).map_err(|_| full("an append has too many events"))?;
@@ -94,8 +104,8 @@ impl<'c> Appending<'c> {
             let sequence = sequence.ok_or_else(|| full("the stream has no sequence left"))?;
             match self.insert((position, offset, sequence), append, category, event) {
                 Ok(()) => {}
-                // An event that stands there already was refused by the index on ids: of the first, all may be
-                // there; behind it, the first one was new.
+                // An event that stands there already was refused by the index on ids: of the first, all may
+                // be there; behind it, the first one was new.
                 Err(refused) if is_unique(&refused) => {
                     return match find(self.conn, append)? {
                         Found::All(last) if index == 0 => {
@@ -111,7 +121,8 @@ impl<'c> Appending<'c> {
         }
         self.last_position = position;
         let offset = append.events.len() - 1;
-        let appended = i64::try_from(append.events.len()).map_err(|_| full("an append has too many events"))?;
+        let appended =
+            i64::try_from(append.events.len()).map_err(|_| full("an append has too many events"))?;
         self.next.insert(append.stream.clone(), next + appended);
         let last = Position::new(position.unsigned_abs(), u64::try_from(offset).unwrap_or(u64::MAX));
         Ok(Appended { last, next_sequence: (next + appended).unsigned_abs(), duplicate: false })
@@ -154,7 +165,8 @@ impl<'c> Appending<'c> {
             .and_then(|mut select| select.query_row([&**stream], |row| row.get(0)))
             .during(APPEND)?;
         let next = last.map_or(Some(0), |last| last.checked_add(1)).filter(|next| *next >= 0);
-        let next = next.ok_or_else(|| corrupt(APPEND, "the stream's last sequence cannot be").with("stream", stream))?;
+        let next = next
+            .ok_or_else(|| corrupt(APPEND, "the stream's last sequence cannot be").with("stream", stream))?;
         self.next.insert(stream.clone(), next);
         Ok(next)
     }
@@ -167,9 +179,10 @@ fn is_unique(error: &rusqlite::Error) -> bool {
 }
 
 fn reused(event: &NewEvent) -> Error {
-    Error::new(ErrorKind::EventIdReused, APPEND)
-        .with("id", event.id)
-        .because("an event with this id was appended before, with other content or elsewhere; give it an id of its own")
+    Error::new(ErrorKind::EventIdReused, APPEND).with("id", event.id).because(
+        "an event with this id was appended before, with other content or elsewhere; \
+             give it an id of its own",
+    )
 }
 
 fn full(what: &'static str) -> Error {

@@ -1,9 +1,10 @@
 //! Whether events that are to be appended are in the log already.
 
-use highwater_core::error::Error;
-use highwater_core::model::{Append, ContentType, NewEvent, Position};
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Row};
+
+use highwater_core::error::Error;
+use highwater_core::model::{Append, ContentType, NewEvent, Position};
 
 use super::append::APPEND;
 use super::rows::position_of;
@@ -24,7 +25,8 @@ pub(super) enum Found<'a> {
 pub(super) fn find<'a>(conn: &rusqlite::Connection, append: &'a Append) -> Result<Found<'a>, Error> {
     let mut select = conn
         .prepare_cached(
-            "SELECT position, \"offset\", stream, sequence, type, data, metadata FROM highwater_event WHERE id = ?1",
+            "SELECT position, \"offset\", stream, sequence, type, data, metadata FROM highwater_event
+             WHERE id = ?1",
         )
         .during(APPEND)?;
     let (mut last, mut missing) = (None, false);

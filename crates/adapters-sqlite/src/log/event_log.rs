@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
+
 use highwater_core::error::Error;
 use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
 use highwater_core::ports::{AppendEvents, EventLog, EventReader};
-use rusqlite::Connection;
 
-use super::append::append_all;
+use super::append::{APPEND, append_all, check_all};
 use super::extent::{Bound, last_until};
 use super::interner::Interner;
 use super::reader::SqliteReader;
-use super::rows::{COLUMNS, Events, READ};
+use super::rows::{COLUMNS, EventRow, Events, READ};
+use super::scan::row_position;
 use crate::database::Database;
 use crate::error::During;
 use crate::filter_sql::filter_sql;
@@ -22,8 +24,8 @@ use crate::options::SqliteOptions;
 /// An event log in a SQLite file. Cheap to clone; clones and other handles to the file work side by side.
 ///
 /// Each reader has a connection of its own and reads on a blocking thread. Appends of one process queue in
-/// order; an append that finds a writer of another process waits for `SqliteOptions::busy_timeout`, then fails
-/// with `Contention`. The position of an event is the number of its append and its offset in it.
+/// order; an append that finds a writer of another process waits for `SqliteOptions::busy_timeout`, then
+/// fails with `Contention`. The position of an event is the number of its append and its offset in it.
 #[derive(Debug, Clone)]
 pub struct SqliteLog {
     database: Arc<Database>,
@@ -56,16 +58,18 @@ impl EventLog for SqliteLog {
     }
 
     async fn event_at(&self, position: Position) -> Result<Option<RecordedEvent>, Error> {
-        let (Ok(commit), Ok(prepare)) = (i64::try_from(position.commit()), i64::try_from(position.prepare())) else {
+        let (Ok(commit), Ok(prepare)) = (i64::try_from(position.commit()), i64::try_from(position.prepare()))
+        else {
             return Ok(None);
         };
         let read = move |conn: &Connection| {
-            let sql = format!("SELECT {COLUMNS} FROM highwater_event WHERE position = ?1 AND \"offset\" = ?2");
+            let sql =
+                format!("SELECT {COLUMNS} FROM highwater_event WHERE position = ?1 AND \"offset\" = ?2");
             let mut select = conn.prepare_cached(&sql).during(READ)?;
             let mut rows = select.query([commit, prepare]).during(READ)?;
             let mut found = Events::default();
             if let Some(row) = rows.next().during(READ)? {
-                found.take(row, position, &mut Interner::default())?;
+                found.take(&EventRow::of(row)?, &mut Interner::default())?;
             }
             Ok(found.finish().pop())
         };
@@ -97,12 +101,12 @@ impl EventLog for SqliteLog {
 #[async_trait]
 impl AppendEvents for SqliteLog {
     async fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, Error> {
-        super::append::check_all(appends)?;
+        check_all(appends)?;
         if appends.is_empty() {
             return Ok(Vec::new());
         }
         let appends = appends.to_vec();
-        let done = self.database.write("append events", move |conn| append_all(conn, &appends)).await?;
+        let done = self.database.write(APPEND, move |conn| append_all(conn, &appends)).await?;
         let head = done.iter().map(|one| one.last).max();
         self.database.file().reached(head);
         Ok(done)
@@ -112,5 +116,5 @@ impl AppendEvents for SqliteLog {
 /// The position of the last event.
 pub(crate) fn head_of(conn: &Connection) -> Result<Option<Position>, Error> {
     let last = last_until(conn, i64::MAX).during(READ)?;
-    last.map(super::scan::row_position).transpose()
+    last.map(row_position).transpose()
 }

@@ -1,7 +1,8 @@
 //! Positions as SQLite compares them, and where the log ends.
 
-use highwater_core::model::Position;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
+
+use highwater_core::model::Position;
 
 /// A pair of `i64` with the same order among the log's rows as the position it stands for: no row is beyond
 /// `i64`, so whatever is can be cut to it.

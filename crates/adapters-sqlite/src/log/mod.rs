@@ -1,7 +1,8 @@
 //! The event log: one table, read by position.
 //!
-//! SQLite has one writer at a time, and a reader sees the commits up to one of them. So a position that is drawn
-//! inside the write transaction has no gaps that could fill later: what a reader has passed, it has seen.
+//! SQLite has one writer at a time, and a reader sees the commits up to one of them. So a position that is
+//! drawn inside the write transaction has no gaps that could fill later: what a reader has passed, it has
+//! seen.
 
 mod append;
 mod duplicate;

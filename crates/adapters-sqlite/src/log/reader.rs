@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use rusqlite::Connection;
+
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Filter, Position};
 use highwater_core::ports::{EventBatch, EventRange, EventReader, Limit};
-use rusqlite::Connection;
 
 use super::event_log::head_of;
 use super::interner::Interner;
@@ -25,7 +26,8 @@ pub(super) struct SqliteReader {
     desk: Arc<Mutex<Option<Desk>>>,
 }
 
-/// What a read works with. It lies here between reads; one that was dropped brings it back when it has noticed.
+/// What a read works with. It lies here between reads; one that was dropped brings it back when it has
+/// noticed.
 #[derive(Debug)]
 struct Desk {
     conn: Connection,
@@ -47,7 +49,11 @@ impl Desk {
 }
 
 impl SqliteReader {
-    pub(super) async fn open(database: &Arc<Database>, after: Option<Position>, filter: &Filter) -> Result<Self, Error> {
+    pub(super) async fn open(
+        database: &Arc<Database>,
+        after: Option<Position>,
+        filter: &Filter,
+    ) -> Result<Self, Error> {
         let scan = Arc::new(Scan::new(filter));
         let desk = Arc::new(Mutex::new(None));
         let reader = Self { database: database.clone(), scan, after, desk };

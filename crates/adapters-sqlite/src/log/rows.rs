@@ -3,22 +3,74 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use highwater_core::error::Error;
-use highwater_core::model::{ContentType, EventParts, Position, RecordedEvent};
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
+
+use highwater_core::error::Error;
+use highwater_core::model::{ContentType, EventParts, Position, RecordedEvent};
 
 use super::interner::Interner;
 use crate::error::{During, corrupt};
 
 pub(super) const READ: &str = "read the log";
 
-/// The columns of a whole event, in the order in which [`Events::take`] reads them.
+/// The columns of a whole event.
 pub(super) const COLUMNS: &str =
     "position, \"offset\", type, stream, id, category, sequence, time, data, metadata";
 
-/// Events as they come out of the rows. Their payloads are copied into one buffer, and cut out of it at the end.
+/// A row of [`COLUMNS`], each column asked for once.
+pub(super) struct EventRow<'r> {
+    pub(super) position: Position,
+    event_type: &'r [u8],
+    stream: &'r [u8],
+    id: &'r [u8],
+    category: &'r [u8],
+    sequence: u64,
+    time: i64,
+    content_type: ContentType,
+    data: &'r [u8],
+    metadata: &'r [u8],
+}
+
+impl<'r> EventRow<'r> {
+    pub(super) fn of(row: &'r Row<'_>) -> Result<Self, Error> {
+        let position = position_of(row)?;
+        let text = |index, column| match row.get_ref(index).during(READ)? {
+            ValueRef::Text(bytes) => Ok(bytes),
+            _ => Err(broken(position, column)),
+        };
+        let ValueRef::Blob(id) = row.get_ref(4).during(READ)? else { return Err(broken(position, "id")) };
+        let (content_type, data) = match row.get_ref(8).during(READ)? {
+            ValueRef::Text(data) => (ContentType::Json, data),
+            ValueRef::Blob(data) => (ContentType::Binary, data),
+            _ => return Err(broken(position, "data")),
+        };
+        let (ValueRef::Text(metadata) | ValueRef::Blob(metadata)) = row.get_ref(9).during(READ)? else {
+            return Err(broken(position, "metadata"));
+        };
+        Ok(Self {
+            position,
+            event_type: text(2, "type")?,
+            stream: text(3, "stream")?,
+            id,
+            category: text(5, "category")?,
+            sequence: unsigned(row, 6).during(READ)?.ok_or_else(|| broken(position, "sequence"))?,
+            time: row.get(7).during(READ)?,
+            content_type,
+            data,
+            metadata,
+        })
+    }
+
+    /// As `RecordedEvent::size` will say.
+    pub(super) fn size(&self) -> usize {
+        self.data.len() + self.metadata.len() + self.stream.len() + self.event_type.len()
+    }
+}
+
+/// Events as they come out of the rows. Their payloads are copied into one buffer, and cut out of it at the
+/// end.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     parts: Vec<(EventParts, Range<usize>, Range<usize>)>,
@@ -35,38 +87,25 @@ impl Events {
         self.payloads.len()
     }
 
-    /// Takes a row of [`COLUMNS`].
-    pub(super) fn take(&mut self, row: &Row<'_>, position: Position, names: &mut Interner) -> Result<(), Error> {
-        let broken = |column| broken(position, column);
-        let text = |index, column| match row.get_ref(index).during(READ)? {
-            ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_err(|_| broken(column)),
-            _ => Err(broken(column)),
-        };
-        let ValueRef::Blob(id) = row.get_ref(4).during(READ)? else { return Err(broken("id")) };
-        let (content_type, data) = match row.get_ref(8).during(READ)? {
-            ValueRef::Text(data) => (ContentType::Json, data),
-            ValueRef::Blob(data) => (ContentType::Binary, data),
-            _ => return Err(broken("data")),
-        };
-        let (ValueRef::Text(metadata) | ValueRef::Blob(metadata)) = row.get_ref(9).during(READ)? else {
-            return Err(broken("metadata"));
-        };
+    pub(super) fn take(&mut self, row: &EventRow<'_>, names: &mut Interner) -> Result<(), Error> {
+        let broken = |column| broken(row.position, column);
+        let text = |bytes, column| std::str::from_utf8(bytes).map_err(|_| broken(column));
         let parts = EventParts {
-            position,
-            id: Uuid::from_slice(id).map_err(|_| broken("id"))?,
-            stream: names.stream(text(3, "stream")?),
-            category: names.category(text(5, "category")?),
-            sequence: unsigned(row, 6).during(READ)?.ok_or_else(|| broken("sequence"))?,
-            event_type: names.event_type(text(2, "type")?),
-            time_micros: row.get(7).during(READ)?,
-            content_type,
+            position: row.position,
+            id: Uuid::from_slice(row.id).map_err(|_| broken("id"))?,
+            stream: names.stream(text(row.stream, "stream")?),
+            category: names.category(text(row.category, "category")?),
+            sequence: row.sequence,
+            event_type: names.event_type(text(row.event_type, "type")?),
+            time_micros: row.time,
+            content_type: row.content_type,
             data: Bytes::new(),
             metadata: Bytes::new(),
         };
         let start = self.payloads.len();
-        self.payloads.extend_from_slice(data);
+        self.payloads.extend_from_slice(row.data);
         let middle = self.payloads.len();
-        self.payloads.extend_from_slice(metadata);
+        self.payloads.extend_from_slice(row.metadata);
         self.parts.push((parts, start..middle, middle..self.payloads.len()));
         Ok(())
     }
@@ -84,17 +123,6 @@ impl Events {
             })
             .collect()
     }
-}
-
-/// How much the row of [`COLUMNS`] counts, as `RecordedEvent::size` would say.
-pub(super) fn size_of(row: &Row<'_>) -> Result<usize, Error> {
-    [2, 3, 8, 9].into_iter().try_fold(0, |size, index| {
-        Ok(size
-            + match row.get_ref(index).during(READ)? {
-                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
-                _ => 0,
-            })
-    })
 }
 
 /// The position in the first two columns.

@@ -1,23 +1,25 @@
 //! Reading a piece of the log.
 //!
-//! The filter is part of the SQL: what it refuses never leaves SQLite, its payload is not even read. So that a
-//! filter which matches nothing does not hold a call for the whole length of the log, one call looks at a window
-//! of positions; what comes back then is a scanned bound further on.
+//! The filter is part of the SQL: what it refuses never leaves SQLite, its payload is not even read. So that
+//! a filter which matches nothing does not hold a call for the whole length of the log, one call looks at a
+//! window of positions; what comes back then is a scanned bound further on.
+
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_iter};
 
 use highwater_core::error::Error;
 use highwater_core::model::{Filter, Position, RecordedEvent};
 use highwater_core::ports::{EventBatch, EventRange, Limit};
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_iter};
 
 use super::extent::{Bound, first_behind, last_until};
 use super::interner::Interner;
-use super::rows::{COLUMNS, Events, READ, position_of, size_of};
-use crate::error::During;
+use super::rows::{COLUMNS, EventRow, Events, READ, position_of};
+use crate::error::{During, corrupt};
 use crate::filter_sql::filter_sql;
 
 /// How many positions one call looks at when it filters, at least: some milliseconds' worth.
 const WINDOW: i64 = 20_000;
-/// Beyond the batch that is asked for: a filter that lets through every fourth event still fills it in one call.
+/// Beyond the batch that is asked for: a filter that lets through every fourth event still fills it in one
+/// call.
 const WINDOW_FACTOR: i64 = 4;
 
 /// The statements of one reader.
@@ -63,12 +65,12 @@ impl Scan {
     ) -> Result<(EventBatch, usize), Error> {
         let mut taken = Taken::new(limit);
         let reached = self.run(conn, &self.events, after, limit, |row| {
-            if !taken.fits(size_of(row)?) {
+            let row = EventRow::of(row)?;
+            if !taken.fits(row.size()) {
                 return Ok(Step::Full(None));
             }
-            let position = position_of(row)?;
-            events.take(row, position, names)?;
-            Ok(taken.step(position))
+            events.take(&row, names)?;
+            Ok(taken.step(row.position))
         })?;
         let bytes = events.bytes();
         let events: Vec<RecordedEvent> = events.finish();
@@ -76,7 +78,12 @@ impl Scan {
     }
 
     /// Their extent only.
-    pub(super) fn range(&self, conn: &Connection, after: Option<Position>, limit: Limit) -> Result<EventRange, Error> {
+    pub(super) fn range(
+        &self,
+        conn: &Connection,
+        after: Option<Position>,
+        limit: Limit,
+    ) -> Result<EventRange, Error> {
         let mut taken = Taken::new(limit);
         let mut last = None;
         let reached = self.run(conn, &self.sizes, after, limit, |row| {
@@ -107,10 +114,11 @@ impl Scan {
                 Stepped::End(last) => Reached { scanned: after.max(last), caught_up: true },
             });
         }
-        // What the log holds beyond the matches is asked for in statements of their own: all must see the same
-        // commit, or an event that comes between two of them would be passed over.
+        // What the log holds beyond the matches is asked for in statements of their own: all must see the
+        // same commit, or an event that comes between two of them would be passed over.
         let snapshot = Transaction::new_unchecked(conn, TransactionBehavior::Deferred).during(READ)?;
-        let window = i64::try_from(limit.events).unwrap_or(i64::MAX).saturating_mul(WINDOW_FACTOR).max(WINDOW);
+        let window =
+            i64::try_from(limit.events).unwrap_or(i64::MAX).saturating_mul(WINDOW_FACTOR).max(WINDOW);
         let mut bound = Bound::of(after);
         let reached = loop {
             let end = bound.position.saturating_add(window);
@@ -167,7 +175,7 @@ fn step_through<const N: usize>(
 pub(super) fn row_position((position, offset): (i64, i64)) -> Result<Position, Error> {
     match (u64::try_from(position), u64::try_from(offset)) {
         (Ok(commit), Ok(prepare)) => Ok(Position::new(commit, prepare)),
-        _ => Err(crate::error::corrupt(READ, "a position is negative")),
+        _ => Err(corrupt(READ, "a position is negative")),
     }
 }
 

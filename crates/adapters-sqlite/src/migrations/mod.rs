@@ -1,11 +1,11 @@
 //! Our own tables, and how a file gets them.
 //!
-//! Each step is a numbered file, applied in one transaction together with the number that says so, in a table of
-//! our own: the user's tables and `PRAGMA user_version` are never touched. A step that was released is never
-//! changed; what comes later is a new step.
+//! Each step is a numbered file, applied in one transaction together with the number that says so, in a table
+//! of our own: the user's tables and `PRAGMA user_version` are never touched. A step that was released is
+//! never changed; what comes later is a new step.
 
 use highwater_core::error::{Error, ErrorKind};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::During;
 
@@ -20,24 +20,27 @@ pub(crate) fn latest() -> i64 {
 /// Makes sure that the file has the tables of this version; creates them where `apply` permits it.
 ///
 /// # Errors
-/// `Unsupported` if a newer version has written the file; `Invalid` if it needs a step that may not be applied.
+/// `Unsupported` if a newer version has written the file; `Invalid` if it needs a step that may not be
+/// applied.
 pub(crate) fn ensure(conn: &Connection, apply: bool) -> Result<(), Error> {
     loop {
         let version = version(conn)?;
         if version == latest() {
             return Ok(());
         }
-        let versions = |kind| Error::new(kind, "open the database").with("schema", version).with("ours", latest());
+        let versions =
+            |kind| Error::new(kind, "open the database").with("schema", version).with("ours", latest());
         if version > latest() {
             return Err(versions(ErrorKind::Unsupported).because(format!(
-                "a newer version of highwater has written its tables: they are of version {version}, this program \
-                 knows up to {}; use the newer program, or another file",
+                "a newer version of highwater has written its tables: they are of version {version}, this \
+                 program knows up to {}; use the newer program, or another file",
                 latest()
             )));
         }
         if !apply {
             return Err(versions(ErrorKind::Invalid).because(format!(
-                "its tables are of version {version}, this program needs {}; migrate it first (`highwater migrate`)",
+                "its tables are of version {version}, this program needs {}; migrate it first \
+                 (`highwater migrate`)",
                 latest()
             )));
         }
@@ -49,7 +52,8 @@ pub(crate) fn ensure(conn: &Connection, apply: bool) -> Result<(), Error> {
 fn version(conn: &Connection) -> Result<i64, Error> {
     let read = || -> rusqlite::Result<i64> {
         let there: bool = conn.query_row(
-            "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = 'highwater_meta')",
+            "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema
+                 WHERE type = 'table' AND name = 'highwater_meta')",
             [],
             |row| row.get(0),
         )?;
@@ -64,13 +68,15 @@ fn version(conn: &Connection) -> Result<i64, Error> {
     read().during("read the version of the database")
 }
 
-/// Applies the next step; the version is read again under the write lock, since another process may be as far.
+/// Applies the next step; the version is read again under the write lock, since another process may be as
+/// far.
 fn step(conn: &Connection) -> Result<(), Error> {
-    let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate).during(MIGRATE)?;
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).during(MIGRATE)?;
     let next = version(&tx)?;
     if let Some(sql) = usize::try_from(next).ok().and_then(|next| STEPS.get(next)) {
         tx.execute_batch(
-            "CREATE TABLE IF NOT EXISTS highwater_meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS highwater_meta
+                 (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
         )
         .and_then(|()| tx.execute_batch(sql))
         .and_then(|()| {
@@ -109,8 +115,8 @@ mod tests {
         conn.execute_batch("CREATE TABLE highwater_letter (x)").unwrap();
         assert_eq!(ensure(&conn, true).unwrap_err().kind(), ErrorKind::Schema);
         assert_eq!(version(&conn).unwrap(), 0);
-        let tables: i64 =
-            conn.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0)).unwrap();
+        let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+        let tables: i64 = conn.query_row(count, [], |row| row.get(0)).unwrap();
         assert_eq!(tables, 1);
     }
 }

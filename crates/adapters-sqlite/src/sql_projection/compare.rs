@@ -1,7 +1,8 @@
 //! Two read models, table by table and row by row.
 //!
-//! Both sides are read in one order and merged, so that a table need not fit into memory. Rows are told apart
-//! by their primary key where it is compared, so that a changed row is shown as one; else by all their values.
+//! Both sides are read in one order and merged, so that a table need not fit into memory. Rows are told
+//! apart by their primary key where it is compared, so that a changed row is shown as one; else by all their
+//! values.
 
 use std::cmp::Ordering;
 use std::fmt;

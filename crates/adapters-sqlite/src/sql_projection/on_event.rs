@@ -21,14 +21,14 @@ use super::script::Script;
 pub(super) struct OnEvent {
     script: Script,
     /// For each statement, where each of its values comes from.
-    values: Vec<Vec<From>>,
+    values: Vec<Vec<Input>>,
     data: PathSet,
     metadata: PathSet,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
-enum From {
+enum Input {
     Event(Root),
     DataField(usize),
     MetadataField(usize),
@@ -42,11 +42,11 @@ impl OnEvent {
         let mut data = Vec::new();
         let mut metadata = Vec::new();
         let mut source = |value: &Parameter| match value.root {
-            Root::Data if !value.path.is_empty() => From::DataField(place(&mut data, &value.path)),
+            Root::Data if !value.path.is_empty() => Input::DataField(place(&mut data, &value.path)),
             Root::Metadata if !value.path.is_empty() => {
-                From::MetadataField(place(&mut metadata, &value.path))
+                Input::MetadataField(place(&mut metadata, &value.path))
             }
-            root => From::Event(root),
+            root => Input::Event(root),
         };
         let values = script
             .statements()
@@ -82,9 +82,9 @@ impl OnEvent {
             };
             for (n, from) in values.iter().enumerate() {
                 match from {
-                    From::Event(root) => bind_root(statement, n + 1, *root, event)?,
-                    From::DataField(field) => bind(statement, n + 1, payload::field(&data[*field]))?,
-                    From::MetadataField(field) => bind(statement, n + 1, payload::field(&metadata[*field]))?,
+                    Input::Event(root) => bind_root(statement, n + 1, *root, event)?,
+                    Input::DataField(field) => bind(statement, n + 1, payload::field(&data[*field]))?,
+                    Input::MetadataField(field) => bind(statement, n + 1, payload::field(&metadata[*field]))?,
                 }
             }
             self.script.step(conn, index, statement)?;

@@ -41,8 +41,8 @@ pub(super) fn create(
             .with("projection", projection)
             .with("table", table)
             .because(format!(
-                "the table holds rows already, and the events would be applied on top of them: put `DROP TABLE \
-                 IF EXISTS {};` before its CREATE TABLE in the schema, or give the new table another name",
+                "the table holds rows already, and the events would be applied on top of them: put \
+                 `DROP TABLE IF EXISTS {};` before its CREATE TABLE in the schema, or give the new table another name",
                 quoted(table)
             ))),
     }
@@ -60,7 +60,7 @@ pub(super) fn clear(
     if tables.is_empty() {
         let refused = Error::new(ErrorKind::Invalid, "empty the read model").with("projection", projection);
         return Err(refused.because(
-            "no table is known to be its own: create its tables in `schema`, or name them in `tables = [...]`",
+            "no table is known to be its own: create them in `schema`, or name them in `tables = [...]`",
         ));
     }
     let failed = |error| sqlite_error("empty the read model", error);

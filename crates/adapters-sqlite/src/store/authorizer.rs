@@ -1,7 +1,7 @@
 //! What a projection may do with the transaction that it is lent (E-9).
 //!
-//! SQLite asks an authorizer when it prepares a statement. It answers by one flag, so that our own statements,
-//! prepared while the flag is down, may do what a projection may not.
+//! SQLite asks an authorizer when it prepares a statement. It answers by one flag, so that our own
+//! statements, prepared while the flag is down, may do what a projection may not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -188,7 +188,8 @@ mod tests {
             "CREATE TABLE more (x PRIMARY KEY); CREATE INDEX i ON more (x); DROP TABLE more",
             "CREATE TEMP TABLE highwater_slice (x); INSERT INTO highwater_slice VALUES (1)",
             "CREATE TEMP VIEW events AS SELECT * FROM main.highwater_event; DROP VIEW events",
-            "CREATE VIRTUAL TABLE search USING fts5(t); INSERT INTO search VALUES ('a b'); DELETE FROM search",
+            "CREATE VIRTUAL TABLE search USING fts5(t); INSERT INTO search VALUES ('a b')",
+            "DELETE FROM search",
             "PRAGMA table_info(mine)",
             "PRAGMA user_version",
             "SELECT * FROM pragma_foreign_key_list('mine')",

@@ -102,7 +102,9 @@ fn refuse_link(path: &Path) -> Result<(), Error> {
 fn failed(operation: &'static str, path: &Path, error: io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::AccessDenied,
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => ErrorKind::Invalid,
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => {
+            ErrorKind::Invalid
+        }
         io::ErrorKind::Unsupported => ErrorKind::Unsupported,
         _ => ErrorKind::Unavailable,
     };

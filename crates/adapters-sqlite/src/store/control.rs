@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, ToSql, params_from_iter};
+
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{DeadLetter, FailedEvent, Position, ProjectionName, ProjectionState};
 use highwater_core::ports::{FailedQuery, Owner, ProjectionControl};
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::{failed_rows, state_row};
 use crate::cancel::blocking;
@@ -53,12 +54,17 @@ impl ProjectionControl for SqliteStore {
         let order = format!(
             "ORDER BY f.projection, f.position, f.\"offset\", f.version, f.\"partition\" LIMIT {limit}"
         );
-        let read =
-            move |conn: &Connection| failed_rows::list(conn, &meant.sql, &order, params_from_iter(&meant.values));
+        let read = move |conn: &Connection| {
+            failed_rows::list(conn, &meant.sql, &order, params_from_iter(&meant.values))
+        };
         self.database.read(read).await
     }
 
-    async fn dead_letter(&self, name: &ProjectionName, position: Position) -> Result<Option<DeadLetter>, Error> {
+    async fn dead_letter(
+        &self,
+        name: &ProjectionName,
+        position: Position,
+    ) -> Result<Option<DeadLetter>, Error> {
         let name = name.clone();
         self.database.read(move |conn| failed_rows::letter_by_name(conn, &name, position)).await
     }
@@ -74,7 +80,8 @@ impl ProjectionControl for SqliteStore {
             let sql = format!(
                 "UPDATE highwater_failed_event AS f SET
                      replay_requested = CASE f.state WHEN 'retrying' THEN f.replay_requested ELSE 1 END,
-                     next_attempt = CASE f.state WHEN 'retrying' THEN min(coalesce(f.next_attempt, {now}), {now})
+                     next_attempt = CASE f.state
+                         WHEN 'retrying' THEN min(coalesce(f.next_attempt, {now}), {now})
                          ELSE f.next_attempt END
                  WHERE {}",
                 meant.sql
@@ -96,7 +103,8 @@ impl ProjectionControl for SqliteStore {
                      SELECT f.projection, f.version, f.\"partition\", f.position, f.\"offset\"
                      FROM highwater_failed_event f WHERE {sql} AND f.state <> 'retrying')"
             );
-            let rows = format!("DELETE FROM highwater_failed_event AS f WHERE {sql} AND f.state <> 'retrying'");
+            let rows =
+                format!("DELETE FROM highwater_failed_event AS f WHERE {sql} AND f.state <> 'retrying'");
             conn.execute(&letters, params_from_iter(&meant.values)).during(DISCARD)?;
             let gone = conn.execute(&rows, params_from_iter(&meant.values)).during(DISCARD)?;
             Ok(u64::try_from(gone).unwrap_or(u64::MAX))

@@ -1,14 +1,24 @@
 //! Which tables a schema creates, as SQLite asks for permission to create them.
 //!
 //! It asks also where `IF NOT EXISTS` finds the table there, so the answer does not depend on what has run
-//! before. A virtual table creates inner tables of its own, which nobody may empty by themselves: they are known
-//! by the names that their modules give them.
+//! before. A virtual table creates inner tables of its own, which nobody may empty by themselves: they are
+//! known by the names that their modules give them.
 
 use rusqlite::hooks::AuthAction;
 
 /// What the modules that come with SQLite put behind the name of a virtual table.
 const INNER: &[&str] = &[
-    "_content", "_segments", "_segdir", "_docsize", "_stat", "_data", "_idx", "_config", "_node", "_rowid", "_parent",
+    "_content",
+    "_segments",
+    "_segdir",
+    "_docsize",
+    "_stat",
+    "_data",
+    "_idx",
+    "_config",
+    "_node",
+    "_rowid",
+    "_parent",
 ];
 
 /// What was created so far.
@@ -21,7 +31,9 @@ pub(super) struct Created {
 impl Created {
     pub(super) fn see(&mut self, action: AuthAction<'_>) {
         match action {
-            AuthAction::CreateTable { table_name } if !self.is_inner(table_name) => add(&mut self.tables, table_name),
+            AuthAction::CreateTable { table_name } if !self.is_inner(table_name) => {
+                add(&mut self.tables, table_name)
+            }
             AuthAction::CreateVtable { table_name, .. } => {
                 add(&mut self.virtual_tables, table_name);
                 add(&mut self.tables, table_name);
@@ -77,7 +89,8 @@ mod tests {
         tx.record_created_tables();
         let again = schema.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ");
         let again = again.replace("IF NOT EXISTS IF NOT EXISTS", "IF NOT EXISTS");
-        for statement in again.split(';').filter(|one| one.contains("CREATE TABLE") && !one.contains(" AS ")) {
+        for statement in again.split(';').filter(|one| one.contains("CREATE TABLE") && !one.contains(" AS "))
+        {
             tx.execute_batch(statement).unwrap();
         }
         assert_eq!(tx.created_tables(), ["a", "docs_meta"], "also where they are there");

@@ -1,12 +1,13 @@
 //! Deferred foreign keys, before the savepoint is released (E-19).
 //!
-//! SQLite looks at a deferred foreign key when the transaction commits: too late to know which event broke it.
-//! So where a schema has such keys, the tables that declare them are checked at each release. SQLite counts open
-//! violations, but tells the count to nobody; the check reads the child tables, so it costs as much as they are
-//! large. Schemas without such keys pay one look at the schema's number.
+//! SQLite looks at a deferred foreign key when the transaction commits: too late to know which event broke
+//! it. So where a schema has such keys, the tables that declare them are checked at each release. SQLite
+//! counts open violations, but tells the count to nobody; the check reads the child tables, so it costs as
+//! much as they are large. Schemas without such keys pay one look at the schema's number.
+
+use rusqlite::Connection;
 
 use highwater_core::error::{Error, ErrorKind};
-use rusqlite::Connection;
 
 use crate::error::During;
 
@@ -70,7 +71,8 @@ impl DeferredKeys {
     }
 
     fn first(&self, conn: &Connection) -> rusqlite::Result<(String, String)> {
-        let mut select = conn.prepare_cached("SELECT \"table\", parent FROM pragma_foreign_key_check(?1) LIMIT 1")?;
+        let mut select =
+            conn.prepare_cached("SELECT \"table\", parent FROM pragma_foreign_key_check(?1) LIMIT 1")?;
         for table in &self.tables {
             let mut rows = select.query([table])?;
             if let Some(row) = rows.next()? {
@@ -112,8 +114,10 @@ mod tests {
     #[test]
     fn what_was_broken_before_is_nobodys_fault() {
         let conn = conn();
-        conn.execute_batch("PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (1); PRAGMA foreign_keys = ON")
-            .unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (1); PRAGMA foreign_keys = ON",
+        )
+        .unwrap();
         let mut keys = DeferredKeys::default();
         keys.note(&conn).unwrap();
         keys.check(&conn).unwrap();
@@ -128,7 +132,8 @@ mod tests {
         conn.execute_batch("BEGIN").unwrap();
         keys.note(&conn).unwrap();
         conn.execute_batch(
-            "CREATE TABLE node (id INTEGER PRIMARY KEY, up INTEGER REFERENCES node (id) DEFERRABLE INITIALLY DEFERRED);
+            "CREATE TABLE node (
+                 id INTEGER PRIMARY KEY, up INTEGER REFERENCES node (id) DEFERRABLE INITIALLY DEFERRED);
              INSERT INTO node VALUES (1, 9)",
         )
         .unwrap();

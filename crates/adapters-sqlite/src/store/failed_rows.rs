@@ -1,21 +1,22 @@
 //! Failed events and dead letters as rows.
 
 use bytes::Bytes;
+use rusqlite::{Connection, Params, Row, named_params};
+use uuid::Uuid;
+
 use highwater_core::error::Error;
 use highwater_core::model::{
     DeadLetter, EventParts, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, RecordedEvent,
 };
-use rusqlite::{Connection, Params, Row, named_params};
-use uuid::Uuid;
 
 use crate::error::{During, corrupt};
 use crate::number::{Unsigned, halves, position_in};
 use crate::payload;
 
 const READ: &str = "read a failed event";
-const COLUMNS: &str = "f.projection, f.version, f.\"partition\", f.position, f.\"offset\", f.generation, f.id, \
-    f.stream, f.sequence, f.type, f.state, f.class, f.code, f.message, f.attempts, f.first_failed, f.last_failed, \
-    f.next_attempt, f.replay_requested";
+const COLUMNS: &str = "f.projection, f.version, f.\"partition\", f.position, f.\"offset\", f.generation, \
+    f.id, f.stream, f.sequence, f.type, f.state, f.class, f.code, f.message, f.attempts, f.first_failed, \
+    f.last_failed, f.next_attempt, f.replay_requested";
 const OF_KEY: &str = "projection = ?1 AND version = ?2 AND \"partition\" = ?3";
 const AT: &str = "position = ?4 AND \"offset\" = ?5";
 const BY_POSITION: &str = "ORDER BY f.position, f.\"offset\"";
@@ -37,7 +38,8 @@ pub(super) fn first_replay(conn: &Connection, key: &ProjectionKey) -> Result<Opt
 }
 
 fn first(conn: &Connection, condition: &str, params: impl Params) -> Result<Option<FailedEvent>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM highwater_failed_event f WHERE {condition} {BY_POSITION} LIMIT 1");
+    let sql =
+        format!("SELECT {COLUMNS} FROM highwater_failed_event f WHERE {condition} {BY_POSITION} LIMIT 1");
     Ok(select(conn, &sql, params, failed_of)?.pop())
 }
 
@@ -116,14 +118,18 @@ pub(super) fn count_open(conn: &Connection, key: &ProjectionKey) -> Result<u64, 
 
 /// Writes the row in place of what is there. The letter is replaced by a new one; without one it goes, unless
 /// the event stays set aside: then what is kept of it is all that there is.
-pub(super) fn record(conn: &Connection, failed: &FailedEvent, letter: Option<&DeadLetter>) -> Result<(), Error> {
+pub(super) fn record(
+    conn: &Connection,
+    failed: &FailedEvent,
+    letter: Option<&DeadLetter>,
+) -> Result<(), Error> {
     const RECORD: &str = "record a failed event";
     let write = || -> rusqlite::Result<()> {
         let (position, offset) = halves(failed.position);
         conn.prepare_cached(
-            "INSERT OR REPLACE INTO highwater_failed_event VALUES (:projection, :version, :partition, :position, \
-                 :offset, :generation, :id, :stream, :sequence, :type, :state, :class, :code, :message, :attempts, \
-                 :first_failed, :last_failed, :next_attempt, :replay_requested)",
+            "INSERT OR REPLACE INTO highwater_failed_event VALUES (:projection, :version, :partition, \
+                 :position, :offset, :generation, :id, :stream, :sequence, :type, :state, :class, :code, \
+                 :message, :attempts, :first_failed, :last_failed, :next_attempt, :replay_requested)",
         )?
         .execute(named_params! {
             ":projection": failed.key.name.as_str(),
@@ -160,8 +166,9 @@ pub(super) fn record(conn: &Connection, failed: &FailedEvent, letter: Option<&De
 fn write_letter(conn: &Connection, failed: &FailedEvent, event: &RecordedEvent) -> rusqlite::Result<()> {
     let (position, offset) = halves(failed.position);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO highwater_dead_letter (projection, version, \"partition\", position, \"offset\", \
-             category, time, content_type, data, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR REPLACE INTO highwater_dead_letter (projection, version, \"partition\", position, \
+             \"offset\", category, time, content_type, data, metadata) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         failed.key.name.as_str(),
@@ -179,7 +186,11 @@ fn write_letter(conn: &Connection, failed: &FailedEvent, event: &RecordedEvent) 
 }
 
 /// The letter of the event at this position.
-pub(super) fn letter(conn: &Connection, key: &ProjectionKey, at: Position) -> Result<Option<DeadLetter>, Error> {
+pub(super) fn letter(
+    conn: &Connection,
+    key: &ProjectionKey,
+    at: Position,
+) -> Result<Option<DeadLetter>, Error> {
     let (name, version, partition) = params(key);
     let (position, offset) = halves(at);
     let condition = "f.projection = ?1 AND f.version = ?2 AND f.\"partition\" = ?3 AND f.position = ?4 \
@@ -194,8 +205,8 @@ pub(super) fn letter_by_name(
     at: Position,
 ) -> Result<Option<DeadLetter>, Error> {
     let (position, offset) = halves(at);
-    let condition =
-        "f.projection = ?1 AND f.position = ?2 AND f.\"offset\" = ?3 ORDER BY f.version DESC, f.\"partition\"";
+    let condition = "f.projection = ?1 AND f.position = ?2 AND f.\"offset\" = ?3 \
+         ORDER BY f.version DESC, f.\"partition\"";
     letter_where(conn, condition, (name.as_str(), position, offset))
 }
 
@@ -213,7 +224,11 @@ pub(super) fn first_of_stream(
     letter_where(conn, &condition, (name, version, partition, stream))
 }
 
-fn letter_where(conn: &Connection, condition: &str, params: impl Params) -> Result<Option<DeadLetter>, Error> {
+fn letter_where(
+    conn: &Connection,
+    condition: &str,
+    params: impl Params,
+) -> Result<Option<DeadLetter>, Error> {
     let sql = format!(
         "SELECT {COLUMNS}, l.category, l.time, l.content_type, l.data, l.metadata \
          FROM highwater_failed_event f JOIN highwater_dead_letter l \

@@ -1,7 +1,7 @@
 //! What a running job may still do: its deadline, the limit of a statement, and whether anybody waits for it.
 //!
-//! One [`Job`] a transaction. The handler that SQLite calls while a statement runs asks [`Job::should_stop`]; the
-//! port's own calls ask [`Job::check`].
+//! One [`Job`] a transaction. The handler that SQLite calls while a statement runs asks [`Job::should_stop`];
+//! the port's own calls ask [`Job::check`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,7 +80,8 @@ impl Job {
             return true;
         }
         let (now, handed_over) = (self.now(), self.handed_over.load(Ordering::Relaxed));
-        let over = handed_over != NEVER && now.saturating_sub(handed_over) >= self.limit.load(Ordering::Relaxed);
+        let over =
+            handed_over != NEVER && now.saturating_sub(handed_over) >= self.limit.load(Ordering::Relaxed);
         if over || now >= self.deadline {
             self.timed_out.store(true, Ordering::Relaxed);
             return true;
@@ -99,7 +100,8 @@ impl Job {
 
 /// The transaction ran past its deadline.
 pub(super) fn timed_out(operation: &'static str) -> Error {
-    Error::new(ErrorKind::Timeout, operation).because("the transaction ran past its deadline; it is rolled back")
+    Error::new(ErrorKind::Timeout, operation)
+        .because("the transaction ran past its deadline; it is rolled back")
 }
 
 fn micros(duration: Duration) -> u64 {

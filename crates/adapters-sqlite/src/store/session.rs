@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use highwater_core::error::Error;
 use tokio::sync::OwnedSemaphorePermit;
+
+use highwater_core::error::Error;
 
 use super::deferred::DeferredKeys;
 use super::tx::SqliteTx;

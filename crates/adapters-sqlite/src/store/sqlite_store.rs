@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use highwater_core::error::Error;
 use highwater_core::model::ProjectionName;
 use highwater_core::ports::{Claim, ReadModelStore};
-use tokio::runtime::Handle;
 
 use super::claim::SqliteLease;
 use super::job::timed_out;
@@ -25,8 +26,8 @@ use crate::options::SqliteOptions;
 /// stores over one file in a process write in turn, in the order in which they ask; while another process
 /// writes, `transact` waits for `SqliteOptions::busy_timeout` and then fails with `Contention`.
 ///
-/// The job of [`ReadModelStore::transact`] runs on a blocking thread of the caller's tokio runtime, whose timers
-/// must be enabled; time-outs and I/O that it awaits work as usual.
+/// The job of [`ReadModelStore::transact`] runs on a blocking thread of the caller's tokio runtime, whose
+/// timers must be enabled; time-outs and I/O that it awaits work as usual.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pub(super) database: Arc<Database>,

@@ -1,17 +1,19 @@
 //! A projection's state as a row.
 
-use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{LastEvent, ProjectionKey, ProjectionName, ProjectionState};
 use rusqlite::{Connection, ErrorCode, Row, named_params};
 use uuid::Uuid;
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::{LastEvent, ProjectionKey, ProjectionName, ProjectionState};
 
 use crate::error::{During, corrupt, sqlite_error};
 use crate::number::{Unsigned, maybe_halves, maybe_position_in};
 
 const READ: &str = "read a projection's state";
-const SELECT: &str = "SELECT name, version, \"partition\", generation, position, position_offset, stream, category, \
-    sequence, event_id, event_time, scanned, scanned_offset, filter_fingerprint, sql_fingerprint, epoch, paused, \
-    crashes, stopped_cleanly, claimed, claimed_offset, updated_at, fault FROM highwater_projection";
+const SELECT: &str = "SELECT name, version, \"partition\", generation, position, position_offset, stream, \
+    category, sequence, event_id, event_time, scanned, scanned_offset, filter_fingerprint, sql_fingerprint, \
+    epoch, paused, crashes, stopped_cleanly, claimed, claimed_offset, updated_at, fault \
+    FROM highwater_projection";
 
 /// The row of `key`.
 pub(super) fn read(conn: &Connection, key: &ProjectionKey) -> Result<Option<ProjectionState>, Error> {
@@ -23,7 +25,8 @@ pub(super) fn read(conn: &Connection, key: &ProjectionKey) -> Result<Option<Proj
 
 /// All rows, by name, version and partition.
 pub(super) fn read_all(conn: &Connection) -> Result<Vec<ProjectionState>, Error> {
-    let mut select = conn.prepare_cached(&format!("{SELECT} ORDER BY name, version, \"partition\"")).during(READ)?;
+    let mut select =
+        conn.prepare_cached(&format!("{SELECT} ORDER BY name, version, \"partition\"")).during(READ)?;
     let mut rows = select.query([]).during(READ)?;
     let mut states = Vec::new();
     while let Some(row) = rows.next().during(READ)? {
@@ -35,9 +38,11 @@ pub(super) fn read_all(conn: &Connection) -> Result<Vec<ProjectionState>, Error>
 /// The versions that have a row.
 pub(super) fn versions(conn: &Connection, name: &ProjectionName) -> Result<Vec<u32>, Error> {
     let read = || -> rusqlite::Result<Vec<u32>> {
-        conn.prepare_cached("SELECT DISTINCT version FROM highwater_projection WHERE name = ?1 ORDER BY version")?
-            .query_map([name.as_str()], |row| row.get(0))?
-            .collect()
+        conn.prepare_cached(
+            "SELECT DISTINCT version FROM highwater_projection WHERE name = ?1 ORDER BY version",
+        )?
+        .query_map([name.as_str()], |row| row.get(0))?
+        .collect()
     };
     read().during("read the versions of a projection")
 }
@@ -87,7 +92,8 @@ pub(super) fn create(conn: &Connection, state: &ProjectionState) -> Result<(), E
     let inserted = conn
         .prepare_cached(
             "INSERT INTO highwater_projection (name, version, \"partition\", generation, epoch, scanned, \
-                 scanned_offset, filter_fingerprint, sql_fingerprint, paused, crashes, stopped_cleanly, updated_at) \
+                 scanned_offset, filter_fingerprint, sql_fingerprint, paused, crashes, stopped_cleanly, \
+                 updated_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '', '', 0, 0, 0, 0)",
         )
         .and_then(|mut insert| {
@@ -113,12 +119,17 @@ pub(super) fn create(conn: &Connection, state: &ProjectionState) -> Result<(), E
 }
 
 /// Moves the row from `from` to `to`; says whether it was as it was read (E-12).
-pub(super) fn advance(conn: &Connection, from: &ProjectionState, to: &ProjectionState) -> rusqlite::Result<bool> {
+pub(super) fn advance(
+    conn: &Connection,
+    from: &ProjectionState,
+    to: &ProjectionState,
+) -> rusqlite::Result<bool> {
     let moved = write(
         conn,
         "UPDATE highwater_projection SET generation = :generation, position = :position, \
-             position_offset = :position_offset, stream = :stream, category = :category, sequence = :sequence, \
-             event_id = :event_id, event_time = :event_time, scanned = :scanned, scanned_offset = :scanned_offset, \
+             position_offset = :position_offset, stream = :stream, category = :category, \
+             sequence = :sequence, event_id = :event_id, event_time = :event_time, scanned = :scanned, \
+             scanned_offset = :scanned_offset, \
              filter_fingerprint = :filter_fingerprint, sql_fingerprint = :sql_fingerprint, epoch = :epoch, \
              paused = :paused, crashes = :crashes, stopped_cleanly = :stopped_cleanly, claimed = :claimed, \
              claimed_offset = :claimed_offset, fault = :fault, updated_at = :updated_at \
@@ -131,7 +142,12 @@ pub(super) fn advance(conn: &Connection, from: &ProjectionState, to: &Projection
     Ok(moved > 0)
 }
 
-fn write(conn: &Connection, sql: &str, from: &ProjectionState, to: &ProjectionState) -> rusqlite::Result<usize> {
+fn write(
+    conn: &Connection,
+    sql: &str,
+    from: &ProjectionState,
+    to: &ProjectionState,
+) -> rusqlite::Result<usize> {
     let last = to.last.as_ref();
     let (position, position_offset) = maybe_halves(last.map(|last| last.position));
     let (scanned, scanned_offset) = maybe_halves(to.scanned);

@@ -5,8 +5,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use highwater_core::error::Error;
 use rusqlite::Connection;
+
+use highwater_core::error::Error;
 
 use super::authorizer::{Authority, authorizer};
 use crate::error::sqlite_error;
@@ -15,9 +16,9 @@ use crate::error::sqlite_error;
 /// the transaction.
 ///
 /// It derefs to [`Connection`]: `tx.execute(..)`, `tx.prepare_cached(..)`, `tx.query_row(..)`. It does so
-/// immutably only, so `transaction()` does not compile, and `COMMIT`, `ROLLBACK`, `SAVEPOINT`, `ATTACH` and the
-/// pragmas that change the connection are refused when they are prepared ("not authorized"). So are writes to
-/// the tables whose names begin with `highwater_`.
+/// immutably only, so `transaction()` does not compile, and `COMMIT`, `ROLLBACK`, `SAVEPOINT`, `ATTACH` and
+/// the pragmas that change the connection are refused when they are prepared ("not authorized"). So are
+/// writes to the tables whose names begin with `highwater_`.
 ///
 /// A `Statement` or its `Rows` must not live across an `.await`: end them in a block of their own.
 ///
@@ -47,8 +48,8 @@ impl SqliteTx {
         Ok(Self { conn, authority, id: IDS.fetch_add(1, Ordering::Relaxed) })
     }
 
-    /// A number that no other connection of this process has: what was prepared under one number (a temp view, a
-    /// function) must be prepared again under another.
+    /// A number that no other connection of this process has: what was prepared under one number (a temp
+    /// view, a function) must be prepared again under another.
     #[must_use]
     pub fn connection_id(&self) -> u64 {
         self.id
@@ -59,9 +60,9 @@ impl SqliteTx {
         self.authority.record_created();
     }
 
-    /// The tables that statements have created since [`SqliteTx::record_created_tables`], each once, in order;
-    /// also those that `IF NOT EXISTS` has left as they were, but no temp tables and no inner tables of virtual
-    /// ones. Ends the recording.
+    /// The tables that statements have created since [`SqliteTx::record_created_tables`], each once, in
+    /// order; also those that `IF NOT EXISTS` has left as they were, but no temp tables and no inner tables
+    /// of virtual ones. Ends the recording.
     #[must_use]
     pub fn created_tables(&self) -> Vec<String> {
         self.authority.created()

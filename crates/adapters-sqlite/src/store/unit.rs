@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionState};
-use highwater_core::ports::{Acquired, Locked, UnitOfWork};
 use rusqlite::{Connection, ErrorCode};
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::{
+    DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionState,
+};
+use highwater_core::ports::{Acquired, Locked, UnitOfWork};
 
 use super::job::Job;
 use super::session::{Home, Session};
@@ -17,18 +20,18 @@ use crate::cancel::{INSTRUCTIONS, clear_handler, set_handler};
 use crate::database::begin;
 use crate::error::{During, sqlite_error};
 
-// One name does for all: SQLite means the last savepoint of that name. Not through the statement cache, out of
-// which a projection could take them without being asked for permission.
+// One name does for all: SQLite means the last savepoint of that name. Not through the statement cache, out
+// of which a projection could take them without being asked for permission.
 const SAVEPOINT: &str = "SAVEPOINT highwater";
 const ROLLBACK_TO: &str = "ROLLBACK TO highwater";
 const RELEASE: &str = "RELEASE highwater";
 
 /// A transaction on a SQLite file, begun for writing: nobody else writes until it ends.
 ///
-/// `lock` is never `Busy`. A statement limit counts from the last call of [`UnitOfWork::tx`]: it bounds how long
-/// a projection keeps the transaction at a time, waiting included, and is noticed while a statement runs.
-/// SQLite rolls the whole transaction back when a statement that *writes* is interrupted; the calls that follow
-/// fail then, with `Timeout`, and what the projection did is gone.
+/// `lock` is never `Busy`. A statement limit counts from the last call of [`UnitOfWork::tx`]: it bounds how
+/// long a projection keeps the transaction at a time, waiting included, and is noticed while a statement
+/// runs. SQLite rolls the whole transaction back when a statement that *writes* is interrupted; the calls
+/// that follow fail then, with `Timeout`, and what the projection did is gone.
 #[derive(Debug)]
 pub struct SqliteUnit {
     /// `None` only in a unit that is being consumed.
@@ -86,12 +89,13 @@ impl Open {
             return Ok(());
         }
         Err(if self.job.timed_out() {
-            Error::new(ErrorKind::Timeout, operation)
-                .because("a statement ran past its limit while it wrote, and SQLite has rolled the transaction back")
+            Error::new(ErrorKind::Timeout, operation).because(
+                "a statement ran past its limit while it wrote, and SQLite has rolled the transaction back",
+            )
         } else {
             Error::new(ErrorKind::Other, operation).because(
-                "SQLite has rolled the transaction back: a statement said so (ON CONFLICT ROLLBACK, RAISE(ROLLBACK)), \
-                 or the disk or the memory failed under it",
+                "SQLite has rolled the transaction back: a statement said so (ON CONFLICT ROLLBACK, \
+                 RAISE(ROLLBACK)), or the disk or the memory failed under it",
             )
         })
     }
@@ -143,9 +147,11 @@ impl Open {
             return Ok(());
         };
         if cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-            // The end mark may have reached the disk or not. The connection is closed, and who comes next reads
-            // what is there.
-            return Err(Error::new(ErrorKind::OutcomeUnknown, COMMIT).with("projection", &read.key).because(cause));
+            // The end mark may have reached the disk or not. The connection is closed, and who comes next
+            // reads what is there.
+            return Err(Error::new(ErrorKind::OutcomeUnknown, COMMIT)
+                .with("projection", &read.key)
+                .because(cause));
         }
         let error = sqlite_error(COMMIT, cause).with("projection", &read.key);
         self.fail(error)
@@ -222,7 +228,10 @@ impl UnitOfWork for SqliteUnit {
             // Statements that are short enough never meet the handler; from here on each of them shall.
             let asked = open.job.clone();
             if let Err(error) = set_handler(open.session.tx.conn(), 1, move || asked.should_stop()) {
-                tracing::warn!(error = error.chain(), "a transaction past its deadline cannot be interrupted");
+                tracing::warn!(
+                    error = error.chain(),
+                    "a transaction past its deadline cannot be interrupted"
+                );
             }
         }
         &mut open.session.tx
@@ -241,16 +250,30 @@ impl UnitOfWork for SqliteUnit {
         self.read("count failed events", |conn| failed_rows::count_open(conn, key))
     }
 
-    async fn record_failed(&mut self, failed: &FailedEvent, letter: Option<&DeadLetter>) -> Result<(), Error> {
+    async fn record_failed(
+        &mut self,
+        failed: &FailedEvent,
+        letter: Option<&DeadLetter>,
+    ) -> Result<(), Error> {
         self.read("record a failed event", |conn| failed_rows::record(conn, failed, letter))
     }
 
-    async fn dead_letter(&mut self, key: &ProjectionKey, position: Position) -> Result<Option<DeadLetter>, Error> {
+    async fn dead_letter(
+        &mut self,
+        key: &ProjectionKey,
+        position: Position,
+    ) -> Result<Option<DeadLetter>, Error> {
         self.read("read a dead letter", |conn| failed_rows::letter(conn, key, position))
     }
 
-    async fn first_of_stream(&mut self, key: &ProjectionKey, stream: &str) -> Result<Option<DeadLetter>, Error> {
-        self.read("read the events of a parked stream", |conn| failed_rows::first_of_stream(conn, key, stream))
+    async fn first_of_stream(
+        &mut self,
+        key: &ProjectionKey,
+        stream: &str,
+    ) -> Result<Option<DeadLetter>, Error> {
+        self.read("read the events of a parked stream", |conn| {
+            failed_rows::first_of_stream(conn, key, stream)
+        })
     }
 
     async fn resolve_failed(&mut self, key: &ProjectionKey, position: Position) -> Result<(), Error> {

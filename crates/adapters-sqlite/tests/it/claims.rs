@@ -19,7 +19,8 @@ fn owned(claim: Claim<SqliteLease>) -> SqliteLease {
 async fn e_11_a_claim_excludes_every_other_until_it_is_dropped() {
     let place = Place::new();
     let store = place.store().await;
-    let other = SqliteStore::open(place.file(), &options().as_another_process()).await.expect("the store opens");
+    let other =
+        SqliteStore::open(place.file(), &options().as_another_process()).await.expect("the store opens");
     let lease = owned(store.claim(&name("p")).await.expect("a claim"));
     for asked in [&store, &other] {
         assert!(matches!(asked.claim(&name("p")).await.expect("a claim"), Claim::Busy));
@@ -38,7 +39,8 @@ async fn e_11_what_a_dead_owner_left_is_no_claim() {
     let store = place.store().await;
     let folder = place.folder.path().join("test.db.locks");
     fs::create_dir(&folder).expect("the folder");
-    fs::write(folder.join("p.lock"), "process 1 on a host that is gone, and its name is longer than ours").expect("a file");
+    fs::write(folder.join("p.lock"), "process 1 on a host that is gone, and its name is longer than ours")
+        .expect("a file");
     assert_eq!(store.owner(&name("p")).await.expect("an answer"), None);
     let lease = owned(store.claim(&name("p")).await.expect("a claim"));
     let owner = store.owner(&name("p")).await.expect("an answer").expect("somebody has it");

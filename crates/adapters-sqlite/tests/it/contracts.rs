@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
 use highwater_core::Failure;
 use highwater_sqlite::{SqliteCheckpoints, SqliteDeadLetters, SqliteLog, SqliteStore, SqliteTx};
 use highwater_testkit::contract::{
-    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture, TestTable, outage,
+    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture, TestTable,
+    outage,
 };
 
 use crate::kit::{ENDLESS, Place, options, raw};
@@ -53,7 +55,8 @@ async fn checkpoints(_law: &str) -> Option<CheckpointFixture> {
 async fn dead_letters(_law: &str) -> Option<DeadLettersFixture> {
     let place = Place::new();
     let apart = options().as_another_process();
-    let letters = Arc::new(SqliteDeadLetters::open(place.file(), &options()).await.expect("the letters open"));
+    let letters =
+        Arc::new(SqliteDeadLetters::open(place.file(), &options()).await.expect("the letters open"));
     let second = Arc::new(SqliteDeadLetters::open(place.file(), &apart).await.expect("the letters open"));
     let outage = without_table(place.file(), "highwater_letter");
     Some(DeadLettersFixture::new(letters, second).with_outage(outage).keeping(place))
@@ -95,10 +98,12 @@ async fn stores() -> (Place, SqliteStore, SqliteStore) {
         .execute_batch(
             "CREATE TABLE test_table (key TEXT PRIMARY KEY, value TEXT);
              CREATE TABLE test_parent (id INTEGER PRIMARY KEY);
-             CREATE TABLE test_child (parent INTEGER REFERENCES test_parent (id) DEFERRABLE INITIALLY DEFERRED);",
+             CREATE TABLE test_child (
+                 parent INTEGER REFERENCES test_parent (id) DEFERRABLE INITIALLY DEFERRED);",
         )
         .expect("the user's tables");
-    let second = SqliteStore::open(place.file(), &options().as_another_process()).await.expect("the store opens");
+    let second =
+        SqliteStore::open(place.file(), &options().as_another_process()).await.expect("the store opens");
     (place, store, second)
 }
 

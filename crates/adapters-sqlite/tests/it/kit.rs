@@ -4,12 +4,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use highwater_core::Error;
 use highwater_core::model::{Position, ProjectionKey, ProjectionName, ProjectionState};
 use highwater_core::ports::{Locked, ReadModelStore, UnitOfWork};
 use highwater_sqlite::rusqlite::Connection;
 use highwater_sqlite::{SqliteOptions, SqliteStore, SqliteUnit, Synchronous};
-use tempfile::TempDir;
 
 /// Far more than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);

@@ -22,8 +22,12 @@ async fn json_is_text_that_sql_can_read_and_bytes_are_blobs() {
     let json = NewEvent { time_micros: Some(-5), ..NewEvent::json("J", r#"{"a":{"b":7}}"#) };
     log.append(&[append_to("x-1", vec![json, binary])]).await.expect("a valid append");
     let conn = place.raw();
-    assert_eq!(number(&conn, "SELECT data ->> '$.a.b' FROM highwater_event WHERE type = 'J' AND time = -5"), 7);
-    let kinds = "SELECT count(*) FROM highwater_event WHERE typeof(data) = 'blob' AND typeof(metadata) = 'blob'";
+    assert_eq!(
+        number(&conn, "SELECT data ->> '$.a.b' FROM highwater_event WHERE type = 'J' AND time = -5"),
+        7
+    );
+    let kinds =
+        "SELECT count(*) FROM highwater_event WHERE typeof(data) = 'blob' AND typeof(metadata) = 'blob'";
     assert_eq!(number(&conn, kinds), 1);
     assert_eq!(number(&conn, "SELECT time > 1600000000000000 FROM highwater_event WHERE type = 'B'"), 1);
 }
@@ -116,13 +120,15 @@ async fn x_5_a_log_whose_numbers_are_used_up_refuses_and_keeps_what_it_has() {
     let log = open(&place).await;
     append_n(&log, 1).await.expect("the log takes events");
     place.raw().execute_batch("UPDATE highwater_event SET position = 9223372036854775807").expect("the end");
-    let error = log.append(&[append_to("b", vec![new_event(5, "B")])]).await.expect_err("there is no position");
+    let error =
+        log.append(&[append_to("b", vec![new_event(5, "B")])]).await.expect_err("there is no position");
     assert_eq!(error.kind(), ErrorKind::Unstorable, "{error:?}");
     place
         .raw()
         .execute_batch("UPDATE highwater_event SET position = 1, sequence = 9223372036854775806")
         .expect("the stream's end");
-    let error = log.append(&[append_to("counter-0", vec![new_event(6, "B")])]).await.expect_err("no sequence");
+    let error =
+        log.append(&[append_to("counter-0", vec![new_event(6, "B")])]).await.expect_err("no sequence");
     assert_eq!(error.kind(), ErrorKind::Unstorable, "{error:?}");
     assert_eq!(number(&place.raw(), "SELECT count(*) FROM highwater_event"), 1);
 }
@@ -141,7 +147,10 @@ async fn an_import_of_thousands_of_appends_is_one_call() {
     assert_eq!(done.last().map(|one| one.last), Some(Position::new(5000, 0)));
     let again = log.append(&call).await.expect("all of it is there");
     assert!(again.iter().zip(&done).all(|(again, first)| again.duplicate && again.last == first.last));
-    assert_eq!(number(&place.raw(), "SELECT count(*) FROM highwater_event WHERE category = 'imported'"), 5000);
+    assert_eq!(
+        number(&place.raw(), "SELECT count(*) FROM highwater_event WHERE category = 'imported'"),
+        5000
+    );
 }
 
 #[tokio::test]

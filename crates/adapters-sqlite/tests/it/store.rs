@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use highwater_core::policy::Class;
 use highwater_core::policy::{Classifier, ClassifyError};
 use highwater_core::ports::{Locked, ProjectionControl, ReadModelStore, UnitOfWork};
 use highwater_core::{Error, ErrorKind, Failure};
 use highwater_sqlite::rusqlite::ErrorCode;
 use highwater_sqlite::{SqliteClassifier, SqliteOptions, SqliteStore};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::kit::{ENDLESS, Place, SOON, at, committed, create, key, name, number, options, transact};
 
@@ -69,7 +70,10 @@ async fn past_the_deadline_even_short_statements_end() {
     let job = store.transact(Duration::from_millis(20), move |mut unit| async move {
         unit.tx().query_row(ENDLESS, [], |_| Ok(())).expect_err("the deadline ends it");
         let short = unit.tx().execute("INSERT INTO model VALUES (1)", []);
-        assert_eq!(short.expect_err("nothing runs now").sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
+        assert_eq!(
+            short.expect_err("nothing runs now").sqlite_error_code(),
+            Some(ErrorCode::OperationInterrupted)
+        );
         assert_eq!(unit.savepoint().await.expect_err("nor any call").kind(), ErrorKind::Timeout);
         unit.commit(&read, &next).await
     });
@@ -110,9 +114,19 @@ async fn e_9_what_a_projection_may_not_do_is_fatal_and_ends_nothing() {
     transact(&store, move |mut unit| async move {
         unit.lock(&key("p")).await?;
         unit.savepoint().await?;
-        for sql in ["COMMIT", "ROLLBACK", "SAVEPOINT x", "DELETE FROM highwater_projection", "PRAGMA foreign_keys = 0"] {
+        for sql in [
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT x",
+            "DELETE FROM highwater_projection",
+            "PRAGMA foreign_keys = 0",
+        ] {
             let error = unit.tx().execute_batch(sql).expect_err(sql);
-            assert_eq!(SqliteClassifier.classify(&error).map(|decided| decided.class), Some(Class::Fatal), "{sql}");
+            assert_eq!(
+                SqliteClassifier.classify(&error).map(|decided| decided.class),
+                Some(Class::Fatal),
+                "{sql}"
+            );
         }
         unit.tx().execute("INSERT INTO model VALUES (1)", []).expect("the transaction goes on");
         unit.release().await?;
@@ -128,7 +142,10 @@ async fn a_statement_that_rolls_back_by_itself_loses_the_transaction_and_nothing
     let place = Place::new();
     let store = place.store().await;
     let read = create(&store, "p").await;
-    place.raw().execute_batch("CREATE TABLE model (x PRIMARY KEY); INSERT INTO model VALUES (1)").expect("a table");
+    place
+        .raw()
+        .execute_batch("CREATE TABLE model (x PRIMARY KEY); INSERT INTO model VALUES (1)")
+        .expect("a table");
     let next = at(&read, 1);
     let job = transact(&store, move |mut unit| async move {
         unit.savepoint().await?;
@@ -250,7 +267,9 @@ async fn a_projection_keeps_its_connection_and_what_is_on_it() {
     let place = Place::new();
     let store = place.store().await;
     let id = async |store: &SqliteStore| {
-        transact(store, |mut unit| async move { Ok(unit.tx().connection_id()) }).await.expect("the store answers")
+        transact(store, |mut unit| async move { Ok(unit.tx().connection_id()) })
+            .await
+            .expect("the store answers")
     };
     let own = store.for_projection();
     let first = id(&own).await;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use highwater_core::model::Filter;
 use highwater_core::ports::{AppendEvents, EventLog, Limit, ProjectionControl};
 use highwater_sqlite::SqliteLog;
 use highwater_testkit::fixtures::{append_to, new_event};
-use tokio::time::timeout;
 
 use crate::kit::{Place, SOON, create, options};
 
@@ -29,7 +30,10 @@ async fn wakes(place: &Place, writer: SqliteLog) {
         } else {
             // Before the wait: it must not be lost.
             append(&writer, n).await;
-            timeout(SOON, reader.wait()).await.expect("what is there wakes at once").expect("the log is watched");
+            timeout(SOON, reader.wait())
+                .await
+                .expect("what is there wakes at once")
+                .expect("the log is watched");
         }
         assert_eq!(reader.next(LIMIT).await.expect("the log can be read").events.len(), 1);
     }
@@ -67,8 +71,9 @@ async fn a_commit_that_is_no_event_wakes_no_reader() {
 async fn operators_see_commits_of_other_processes() {
     let place = Arc::new(Place::new());
     let store = place.store().await;
-    let other =
-        highwater_sqlite::SqliteStore::open(place.file(), &options().as_another_process()).await.expect("it opens");
+    let other = highwater_sqlite::SqliteStore::open(place.file(), &options().as_another_process())
+        .await
+        .expect("it opens");
     for n in 0..5 {
         let text = format!("p{n}");
         let (changed, _) = tokio::join!(timeout(SOON, store.changed()), create(&other, &text));

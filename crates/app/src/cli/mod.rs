@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
         .map_err(|error| CliError::failed("start the threads of the program").because(&error))?;
     let outcome = runtime.block_on(commands::run(cli, &ui));
     ui.finish();
-    // What was dropped closes its connections now, the last one of which moves the write-ahead log into the file;
+    // What was dropped closes its connections now, the last of which moves the write-ahead log into the file;
     // a thread that waits for standard input must not hold the process for ever.
     runtime.shutdown_timeout(PATIENCE_AT_EXIT);
     outcome
@@ -76,7 +76,8 @@ fn usage(error: &clap::Error) -> ExitCode {
         };
     }
     if std::env::args_os().any(|argument| argument == "--json") {
-        CliError::usage(error.render().to_string().trim_end()).print(true);
+        let text = error.render().to_string();
+        CliError::usage(text.trim().trim_start_matches("error: ")).print(true);
     } else if write!(std::io::stderr(), "{}", error.render().ansi()).is_err() {
         return Exit::Failed.into();
     }

@@ -49,7 +49,8 @@ fn f_3_json_becomes_what_the_specification_says() {
     assert_eq!(
         bound(
             ":data.s, :data.i, :data.n, :data.big, :data.huge, :data.t, :data.f, :data.z, \
-             :data.none, :data.o, :data.a, :data.a.1, :data.a.2, :data.\"a b\".\"c.d\", :data.\"\", :data.neg",
+             :data.none, \
+             :data.o, :data.a, :data.a.1, :data.a.2, :data.\"a b\".\"c.d\", :data.\"\", :data.neg",
             &event((1, 0), "s", "A", data)
         ),
         [

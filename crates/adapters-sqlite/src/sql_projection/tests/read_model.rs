@@ -12,7 +12,7 @@ fn set_up(conn: &Connection, schema: &str) -> Result<(), highwater_core::error::
 }
 
 #[test]
-fn e_1_a_table_that_holds_rows_already_is_not_added_to() {
+fn a_table_that_holds_rows_already_is_not_added_to() {
     let conn = Connection::open_in_memory().unwrap();
     set_up(&conn, SCHEMA).unwrap();
     set_up(&conn, SCHEMA).unwrap();

@@ -72,7 +72,7 @@ impl Row {
             ("event", format!("{} {} ({})", self.position, plain(&self.event_type), self.id)),
             ("stream", format!("{} {}", plain(&self.stream), self.sequence)),
             ("state", self.state.to_owned()),
-            ("failed", format!("{} times, {} to {}", self.attempts, self.first_failed, self.last_failed)),
+            ("attempts", format!("{}, from {} to {}", self.attempts, self.first_failed, self.last_failed)),
             (
                 "class",
                 self.code

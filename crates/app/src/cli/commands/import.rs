@@ -115,11 +115,8 @@ fn open(path: &Path) -> Result<Source, CliError> {
 
 fn failed(name: &str, done: &Imported, options: ImportOptions, interrupted: Interrupted) -> CliError {
     let about_a_line = matches!(interrupted, Interrupted::Bad(_) | Interrupted::Append(Some(_), _));
-    let skip = if about_a_line && !options.skip_bad_lines {
-        "; --skip-bad-lines leaves bad lines out"
-    } else {
-        ""
-    };
+    let skip =
+        if about_a_line && !options.skip_bad_lines { "; --skip-bad-lines leaves bad lines out" } else { "" };
     let error = match interrupted {
         Interrupted::Bad(line) => CliError::failed(format!("import {name}, {line}")),
         Interrupted::Read(what) => CliError::failed(format!("import {name}: {what}")),

@@ -1,11 +1,12 @@
 //! Progress: a bar with rate and time left on a terminal, log lines elsewhere.
 
+use std::fmt;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::Ui;
-use super::text::rate;
+use super::text::{count, rate};
 
 /// How long between two log lines of progress.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -22,8 +23,8 @@ pub(crate) struct Progress {
 impl Progress {
     /// Progress of `what` over events, of which there are `total` where that is known.
     pub(crate) fn events(ui: &Ui, what: &str, total: Option<u64>) -> Self {
-        let known = "{msg:24} {wide_bar} {human_pos}/{human_len} {per_sec:>14} {eta:>5}";
-        let unknown = "{msg:24} {spinner} {human_pos} events {per_sec}";
+        let known = "{msg:24} {wide_bar} {human_pos}/{human_len} {rate:>14} {eta:>5}";
+        let unknown = "{msg:24} {spinner} {human_pos} events {rate}";
         Self::new(ui, what, total, known, unknown)
     }
 
@@ -41,7 +42,13 @@ impl Progress {
             None => ProgressBar::no_length(),
         };
         let template = if total.is_some() { known } else { unknown };
-        let style = ProgressStyle::with_template(template).expect("the template is a constant that parses");
+        let style = ProgressStyle::with_template(template)
+            .expect("the template is a constant that parses")
+            .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                if let Some(rate) = rate(state.pos(), state.elapsed()) {
+                    write!(out, "{}/s", count(rate)).expect("the bar's buffer takes every text");
+                }
+            });
         let bar = ui.bars().add(bar.with_style(style).with_message(what.to_owned()));
         Self { bar, what: what.to_owned(), shown: ui.bars_shown(), logged: Duration::ZERO }
     }

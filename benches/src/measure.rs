@@ -1,0 +1,153 @@
+//! Who runs when, and what the times say.
+//!
+//! A machine's speed drifts: another process wakes up, the disk is busy, the clock of the processor changes.
+//! So the contestants take turns, and a ratio is taken between two runs of the same round; its median over
+//! the rounds forgets the rounds in which the machine was disturbed. Each round begins with another
+//! contestant, so that nobody always runs behind the same one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use highwater::TokioClock;
+use highwater::core::ports::Clock;
+use serde::Serialize;
+
+/// What a contestant does with the database at a path.
+pub(crate) type Step<'b> = Box<dyn Fn(&Path) -> anyhow::Result<()> + 'b>;
+
+/// Something that turns a database with a log into one with a read model, and is timed.
+pub(crate) struct Contestant<'b> {
+    /// Its name; unique.
+    pub(crate) name: &'static str,
+    /// The database that it gets a copy of.
+    pub(crate) input: PathBuf,
+    /// How many events it works through; 0 = its time alone says something.
+    pub(crate) events: u32,
+    /// The statements that it runs, for the report.
+    pub(crate) sql: Vec<&'static str>,
+    /// What is timed; gets the copy's path.
+    pub(crate) run: Step<'b>,
+    /// Whether the result is right; not timed.
+    pub(crate) check: Step<'b>,
+}
+
+/// The times of a contestant, one a round.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Measured {
+    /// The contestant's name.
+    pub(crate) name: &'static str,
+    /// As in [`Contestant`].
+    pub(crate) events: u32,
+    /// Seconds, in the order of the rounds.
+    pub(crate) seconds: Vec<f64>,
+    /// As in [`Contestant`].
+    pub(crate) sql: Vec<&'static str>,
+}
+
+impl Measured {
+    /// Events a second, one a round.
+    pub(crate) fn rates(&self) -> Vec<f64> {
+        self.seconds.iter().map(|seconds| f64::from(self.events) / seconds).collect()
+    }
+}
+
+/// Median, least and greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 {
+            sorted[middle]
+        } else {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        };
+        Self { median, min: sorted[0], max: sorted[sorted.len() - 1] }
+    }
+}
+
+/// How many times as fast one is as the other, round by round.
+pub(crate) fn ratio(contestant: &Measured, baseline: &Measured) -> Spread {
+    let ratios: Vec<f64> =
+        contestant.rates().iter().zip(baseline.rates()).map(|(rate, base)| rate / base).collect();
+    Spread::of(&ratios)
+}
+
+/// Runs all contestants in turn, `rounds` times, each on a fresh copy of its input in `folder`.
+///
+/// # Errors
+/// When a run fails or its result is wrong.
+pub(crate) fn interleave(
+    contestants: &[Contestant<'_>],
+    rounds: u32,
+    folder: &Path,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut measured: Vec<Measured> = contestants
+        .iter()
+        .map(|contestant| Measured {
+            name: contestant.name,
+            events: contestant.events,
+            seconds: Vec::new(),
+            sql: contestant.sql.clone(),
+        })
+        .collect();
+    for round in 0..rounds {
+        let first = usize::try_from(round).unwrap_or_default();
+        for turn in 0..contestants.len() {
+            let at = (first + turn) % contestants.len();
+            eprintln!("round {} of {rounds}: {}", round + 1, contestants[at].name);
+            let seconds = once(&contestants[at], folder).with_context(|| contestants[at].name)?;
+            measured[at].seconds.push(seconds);
+        }
+    }
+    Ok(measured)
+}
+
+fn once(contestant: &Contestant<'_>, folder: &Path) -> anyhow::Result<f64> {
+    let run = tempfile::tempdir_in(folder).context("make a folder for the run")?;
+    let database = fresh_copy(&contestant.input, run.path())?;
+    let clock = TokioClock::new();
+    let started = clock.now();
+    (contestant.run)(&database)?;
+    let took = clock.now().since(started);
+    (contestant.check)(&database).context("the result is wrong")?;
+    Ok(took.as_secs_f64())
+}
+
+/// A copy that is on the disk: else the first commit of the run would have to write it.
+pub(crate) fn fresh_copy(input: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let database = folder.join("bench.db");
+    let copied = fs::copy(input, &database).and_then(|_| File::open(&database)?.sync_all());
+    copied.with_context(|| format!("copy {} to {}", input.display(), database.display()))?;
+    Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(seconds: &[f64]) -> Measured {
+        Measured { name: "test", events: 100, seconds: seconds.to_vec(), sql: Vec::new() }
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_two_in_the_middle() {
+        assert_eq!(Spread::of(&[4.0, 1.0, 3.0]), Spread { median: 3.0, min: 1.0, max: 4.0 });
+        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_a_round_so_that_a_slow_round_does_not_count() {
+        let (product, loops) = (measured(&[1.0, 10.0, 1.0]), measured(&[0.5, 5.0, 0.5]));
+        assert_eq!(ratio(&product, &loops), Spread { median: 0.5, min: 0.5, max: 0.5 });
+    }
+}
