@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use highwater_core::model::{Position, ProjectionName, RecordedEvent};
 use highwater_core::ports::{
-    AppendEvents, CheckpointStore, DynProjection, EventLog, FailedQuery, Observer, ProjectionControl,
+    AppendEvents, CheckpointStore, Claim, DynProjection, EventLog, FailedQuery, Observer, ProjectionControl,
     ReadModelStore, UnitOfWork,
 };
 use highwater_core::settings::StartFrom;
@@ -19,7 +19,7 @@ use highwater_sqlite::{
     SqliteCheckpoints, SqliteClassifier, SqliteLog, SqliteOptions, SqliteStore, path_from_url,
 };
 
-pub use highwater_sqlite::sql_projection::SqlText;
+pub use highwater_sqlite::sql_projection::{NotApplied, SqlText};
 
 use crate::builder::{Builder, ProjectionOptions, StartError};
 use crate::highwater::Highwater;
@@ -59,6 +59,9 @@ pub struct VerifyReport {
     pub through: Option<Position>,
     /// How many.
     pub events: u64,
+    /// Events that cannot be applied, with the reason: set aside by the projection, too, and discarded since, or
+    /// a difference that the tables show.
+    pub not_applied: Vec<NotApplied>,
     /// Each table of the read model.
     pub tables: Vec<VerifiedTable>,
 }
@@ -225,7 +228,8 @@ impl Backends {
     /// applied here either: events that are parked, held or recorded.
     ///
     /// # Errors
-    /// `NotFound` if it never ran, or why it could not be computed.
+    /// `NotFound` if it never ran, `Busy` while somebody runs it and it is not paused, or why it could not be
+    /// computed.
     pub async fn verify(&self, spec: &ProjectionSpec, ignore: &[String]) -> Result<VerifyReport, Error> {
         let state = self
             .control
@@ -239,6 +243,18 @@ impl Backends {
                 "verify a projection that never ran at this version",
             )
             .with("projection", &spec.name));
+        };
+        // Kept until the end: nobody begins to run it meanwhile.
+        let lease = match self.store.claim(&spec.name).await? {
+            Claim::Owned(lease) => Some(lease),
+            Claim::Busy if state.paused => None,
+            Claim::Busy => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    "verify a projection that is running: pause it first, and resume it afterwards",
+                )
+                .with("projection", &spec.name));
+            }
         };
         let after = match spec.settings.start_from {
             StartFrom::Beginning => None,
@@ -264,6 +280,7 @@ impl Backends {
         let definition = spec.definition(self.log_in_store);
         let report =
             verify(&definition, &self.store_path, &*self.log, after, state.scanned, &skip, ignore).await?;
+        drop(lease);
         let mut tables: Vec<_> =
             report.tables.into_iter().map(|name| VerifiedTable { name, differences: Vec::new() }).collect();
         for difference in report.differences {
@@ -272,7 +289,8 @@ impl Backends {
                 table.differences.push(text);
             }
         }
-        Ok(VerifyReport { through: state.scanned, events: report.events, tables })
+        let not_applied = report.not_applied;
+        Ok(VerifyReport { through: state.scanned, events: report.events, not_applied, tables })
     }
 
     /// Whether a projection could be started: its SQL is prepared, in a transaction that is rolled back (F-5).

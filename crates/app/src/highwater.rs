@@ -19,7 +19,7 @@ use crate::report::{Outcome, ProjectionReport, Report};
 use crate::stage::NoStore;
 use crate::wait::{Waited, wait_for};
 
-/// How often the end of a catch-up is looked for.
+/// How often the state row of a projection that is being started is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Projections that are running. Dropping it stops them at once: running batches roll back.
@@ -209,13 +209,7 @@ impl Highwater {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Report, Error> {
         let head = self.log.head().await?;
-        let clock = self.environment.clock.clone();
-        let statuses: Vec<_> = self.runners.iter().map(|running| running.status.clone()).collect();
-        let caught_up = async move {
-            while !statuses.iter().all(|status| is_done(&status.get(), head)) {
-                clock.sleep(LOOK_EVERY).await;
-            }
-        };
+        let caught_up = all_done(self.watch(), head);
         let stopped = tokio::select! {
             () = self.until(stop) => true,
             () = caught_up => false,
@@ -307,6 +301,19 @@ fn launch(
 ) -> CancellationToken {
     let runner = runner.clone();
     supervisor.start(name.clone(), status.clone(), move |stop| runner.run(stop))
+}
+
+/// Ends when no projection has anything more to do for a catch-up to `head`.
+async fn all_done(watch: StatusWatch, head: Option<Position>) {
+    // One that is done may have more to do a moment later: a stand-by that takes over.
+    while !watch.get().iter().all(|status| is_done(status, head)) {
+        for cell in &watch.0 {
+            if cell.subscribe().wait_for(|status| is_done(status, head)).await.is_err() {
+                // Its runner is gone, and says nothing more.
+                return;
+            }
+        }
+    }
 }
 
 /// Whether a catch-up to `head` has nothing more to wait for from this projection.

@@ -13,5 +13,5 @@ mod reader;
 mod rows;
 mod scan;
 
-pub(crate) use event_log::head_of;
 pub use event_log::SqliteLog;
+pub(crate) use event_log::head_of;

@@ -33,4 +33,4 @@ pub use compare::{RowDifference, TableDifference};
 pub use definition::{SqlProblem, SqlProjectionDef, SqlText};
 pub use projection::SqlProjection;
 pub use sample::{CutDifference, SampleFailure, SampleReport, check_sample};
-pub use verify::{VerifyReport, verify};
+pub use verify::{NotApplied, VerifyReport, verify};

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Position, RecordedEvent};
+use highwater_core::policy::{Class, Classifier};
 use highwater_core::ports::{ApplySlice, EventLog, Limit};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::classify::SqliteClassifier;
 use crate::error::sqlite_error;
 
 use super::columns::{Columns, check_ignore};
@@ -24,12 +27,23 @@ const LIMIT: Limit = Limit { events: 5_000, bytes: 8 * 1024 * 1024 };
 pub struct VerifyReport {
     /// How many events were applied.
     pub events: u64,
+    /// Events that cannot be applied, each run alone.
+    pub not_applied: Vec<NotApplied>,
     /// The tables that were compared.
     pub tables: Vec<String>,
     /// `table.column` of what was left out of itself: identities, and defaults computed at the insert.
     pub left_out: Vec<String>,
     /// What differs; the recomputed read model is the expected side. Empty = it is as it should be.
     pub differences: Vec<TableDifference>,
+}
+
+/// An event that the projection cannot apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotApplied {
+    /// Its place.
+    pub position: Position,
+    /// Why.
+    pub message: String,
 }
 
 /// Computes a projection's read model again and compares it with the one in the store.
@@ -44,8 +58,7 @@ pub struct VerifyReport {
 /// Dropping the future ends the work after the batch in hand.
 ///
 /// # Errors
-/// When the log, the store or the scratch database cannot be used, `ignore` names no column, or an event that
-/// is not in `skip` cannot be applied.
+/// When the log, the store or the scratch database cannot be used, or `ignore` names no column.
 pub async fn verify(
     def: &SqlProjectionDef,
     store_path: &Path,
@@ -58,9 +71,9 @@ pub async fn verify(
     let beside = SqlProjectionDef { log_in_store: false, ..def.clone() };
     let projection = SqlProjection::new(beside)
         .map_err(|problems| Error::new(ErrorKind::Invalid, "read SQL").because(SqlProblems(problems)))?;
-    let mut work = Work { projection, scratch: Scratch::beside(store_path)? };
+    let mut work = Work { projection, scratch: Scratch::beside(store_path)?, not_applied: Vec::new() };
     work = work
-        .run(|projection, scratch| {
+        .run(|projection, scratch, _| {
             scratch.bracketed(TRANSACTION, |conn| {
                 projection.setup_on(conn)?;
                 projection.check_on(conn)
@@ -80,7 +93,9 @@ pub async fn verify(
                 .collect();
             events += u64::try_from(wanted.len()).unwrap_or(u64::MAX);
             if !wanted.is_empty() {
-                work = work.run(move |projection, scratch| apply(projection, scratch, &wanted)).await?;
+                work = work
+                    .run(move |projection, scratch, left_out| apply(projection, scratch, &wanted, left_out))
+                    .await?;
             }
             if done {
                 break;
@@ -97,14 +112,15 @@ const TRANSACTION: [&str; 3] = ["BEGIN", "COMMIT", "ROLLBACK"];
 struct Work {
     projection: SqlProjection,
     scratch: Scratch,
+    not_applied: Vec<NotApplied>,
 }
 
 impl Work {
     async fn run(
-        self,
-        job: impl FnOnce(&SqlProjection, &Scratch) -> Result<(), Error> + Send + 'static,
+        mut self,
+        job: impl FnOnce(&SqlProjection, &Scratch, &mut Vec<NotApplied>) -> Result<(), Error> + Send + 'static,
     ) -> Result<Self, Error> {
-        blocking(move || job(&self.projection, &self.scratch).map(|()| self)).await
+        blocking(move || job(&self.projection, &self.scratch, &mut self.not_applied).map(|()| self)).await
     }
 
     fn compare_with(self, store: PathBuf, ignore: &[String], events: u64) -> Result<VerifyReport, Error> {
@@ -122,26 +138,47 @@ impl Work {
                 left_out.extend(columns.left_out.iter().map(|column| format!("{table}.{column}")));
             }
         }
-        Ok(VerifyReport { events, tables: tables.to_vec(), left_out, differences })
+        let tables = tables.to_vec();
+        let events = events - u64::try_from(self.not_applied.len()).unwrap_or(0);
+        Ok(VerifyReport { events, not_applied: self.not_applied, tables, left_out, differences })
     }
 }
 
-fn apply(projection: &SqlProjection, scratch: &Scratch, events: &[RecordedEvent]) -> Result<(), Error> {
-    scratch
-        .bracketed(TRANSACTION, |conn| {
-            projection.apply_on(conn, ApplySlice::Events { events, contiguous: false })
-        })
-        .map_err(|failure| {
-            let kind = failure.source().downcast_ref::<Error>().map_or(ErrorKind::Other, Error::kind);
-            let error = Error::new(kind, "apply events once more").with("projection", projection.name());
-            let error = match failure.index().and_then(|index| events.get(index)) {
-                Some(event) => error.with("position", event.position()),
-                None => {
-                    events.iter().take(1).fold(error, |error, event| error.with("from", event.position()))
-                }
+/// Applies what can be applied, in order. An event that the projection cannot take alone is left out and named:
+/// it may have been set aside by the projection, too, and discarded since.
+fn apply(
+    projection: &SqlProjection,
+    scratch: &Scratch,
+    events: &[RecordedEvent],
+    not_applied: &mut Vec<NotApplied>,
+) -> Result<(), Error> {
+    let applied = scratch.bracketed(TRANSACTION, |conn| {
+        projection.apply_on(conn, ApplySlice::Events { events, contiguous: false })
+    });
+    let Err(failure) = applied else { return Ok(()) };
+    match events {
+        [event] => {
+            let classifier = Classifier::new().with(Arc::new(SqliteClassifier));
+            if classifier.failure(&failure).class != Class::Permanent {
+                let kind = failure.source().downcast_ref::<Error>().map_or(ErrorKind::Other, Error::kind);
+                return Err(Error::new(kind, "apply an event once more")
+                    .with("projection", projection.name())
+                    .with("position", event.position())
+                    .because(failure.message()));
+            }
+            not_applied.push(NotApplied { position: event.position(), message: failure.message() });
+            Ok(())
+        }
+        _ => {
+            let middle = match failure.index() {
+                Some(0) | None => events.len() / 2,
+                Some(culprit) => culprit.min(events.len() - 1),
             };
-            error.because(failure.message())
-        })
+            let (first, rest) = events.split_at(middle.max(1));
+            apply(projection, scratch, first, not_applied)?;
+            apply(projection, scratch, rest, not_applied)
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(

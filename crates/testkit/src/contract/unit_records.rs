@@ -106,10 +106,7 @@ suite! {
             vec![
                 (replay.clone(), None),
                 (
-                    FailedEvent {
-                        replay_requested: true,
-                        ..failed_row(&state.key, Retrying, &at(11, "d-1"))
-                    },
+                    FailedEvent { replay_requested: true, ..failed_row(&state.key, Retrying, &at(1, "d-1")) },
                     None,
                 ),
             ],

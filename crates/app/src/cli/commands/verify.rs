@@ -1,7 +1,7 @@
 //! `highwater verify`: is the read model what the log says?
 //!
-//! JSON: `{"name", "through", "events", "equal", "tables": [{"name", "differences": [text]}]}`. Code 1 where
-//! something differs.
+//! JSON: `{"name", "through", "events", "not_applied": [{"position", "message"}], "equal", "tables": [{"name",
+//! "differences": [text]}]}`. Code 1 where something differs.
 
 use serde::Serialize;
 
@@ -18,8 +18,15 @@ struct Done {
     name: String,
     through: Option<Position>,
     events: u64,
+    not_applied: Vec<LeftOut>,
     equal: bool,
     tables: Vec<Compared>,
+}
+
+#[derive(Serialize)]
+struct LeftOut {
+    position: Position,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -40,8 +47,19 @@ pub(super) async fn run(global: &Global, args: Verify, ui: &Ui) -> Result<Exit, 
         .map(|table| Compared { name: table.name, differences: table.differences })
         .collect();
     let equal = tables.iter().all(|table| table.differences.is_empty());
-    let done =
-        Done { name: args.name.to_string(), through: report.through, events: report.events, equal, tables };
+    let not_applied = report
+        .not_applied
+        .into_iter()
+        .map(|event| LeftOut { position: event.position, message: event.message })
+        .collect();
+    let done = Done {
+        name: args.name.to_string(),
+        through: report.through,
+        events: report.events,
+        not_applied,
+        equal,
+        tables,
+    };
     ui.result(&done, text)?;
     Ok(if equal { Exit::Ok } else { Exit::Failed })
 }
@@ -55,6 +73,13 @@ fn text(done: &Done) -> String {
     let through = done.through.map_or_else(|| "nothing".to_owned(), |through| format!("through {through}"));
     let mut text = format!("{}: {} events applied again, {through}\n", done.name, count(done.events));
     text.push_str(&table.text("no tables to compare"));
+    for event in &done.not_applied {
+        text.push_str(&format!(
+            "\nleft out, since it cannot be applied: {}: {}",
+            event.position,
+            plain(&event.message)
+        ));
+    }
     for compared in &done.tables {
         for difference in &compared.differences {
             text.push_str(&format!("\n{}: {}", compared.name, plain(difference)));
