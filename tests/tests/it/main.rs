@@ -1,0 +1,10 @@
+//! End-to-end suites: the real binary on real events, and the library from outside.
+
+mod bad_input;
+mod data;
+mod demo;
+mod kill;
+mod library;
+mod operate;
+mod support;
+mod two_processes;
