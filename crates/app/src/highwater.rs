@@ -222,10 +222,10 @@ impl Highwater {
                 entry.outcome = match status.phase {
                     Phase::StandingBy => Outcome::Busy,
                     Phase::Paused => Outcome::Paused,
-                    Phase::Stalled { reason } => Outcome::Stalled(reason),
                     _ if head.is_none_or(|head| entry.scanned.is_some_and(|at| at >= head)) => {
                         Outcome::CaughtUp
                     }
+                    Phase::Stalled { reason } => Outcome::Stalled(reason),
                     _ => Outcome::Stopped,
                 };
             }
@@ -322,7 +322,9 @@ fn is_done(status: &ProjectionStatus, head: Option<Position>) -> bool {
         Phase::Paused | Phase::StandingBy | Phase::Faulted { .. } | Phase::Stopped => true,
         Phase::Starting => false,
         Phase::CatchingUp | Phase::Live | Phase::RetryingEvent | Phase::Stalled { .. } => {
-            status.epoch > 0 && head.is_none_or(|head| status.scanned.is_some_and(|at| at >= head))
+            status.epoch > 0
+                && status.replays_done
+                && head.is_none_or(|head| status.scanned.is_some_and(|at| at >= head))
         }
     }
 }

@@ -92,12 +92,25 @@ enum Reading {
     Nowhere,
     At { reader: Box<dyn EventReader>, after: Option<Position> },
     Ahead { task: ReadAhead, after: Option<Position> },
+    RangeAhead { task: RangeTask, after: Option<Position>, limit: Limit },
 }
+
+/// A range with its last event.
+type LastOfRange = (EventRange, Option<RecordedEvent>);
 
 struct ReadAhead {
     batches: mpsc::Receiver<Result<EventBatch, Error>>,
     limit: Arc<AtomicUsize>,
     reader: JoinHandle<Box<dyn EventReader>>,
+}
+
+/// One range that is read while the one before it is applied.
+struct RangeTask(JoinHandle<(Box<dyn EventReader>, Result<LastOfRange, Error>)>);
+
+impl Drop for RangeTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Drop for ReadAhead {
@@ -146,21 +159,29 @@ impl Source {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub async fn next_range(
-        &mut self,
-        after: Option<Position>,
-        limit: Limit,
-    ) -> Result<(EventRange, Option<RecordedEvent>), Error> {
+    pub async fn next_range(&mut self, after: Option<Position>, limit: Limit) -> Result<LastOfRange, Error> {
         self.kept = None;
-        let mut reader = self.reader_at(after).await?;
-        let range = reader.next_range(limit).await?;
-        self.reading = Reading::At { reader, after: range.scanned.max(after) };
-        let Some(position) = range.last else { return Ok((range, None)) };
-        let last = self.log.event_at(position).await?;
-        if last.is_none() {
-            return Err(Error::new(ErrorKind::Corrupt, "read the last event of a range again")
-                .with("position", position));
-        }
+        let (reader, range) = match &mut self.reading {
+            Reading::RangeAhead { task, after: standing, limit: asked }
+                if *standing == after && asked.events <= limit.events && asked.bytes <= limit.bytes =>
+            {
+                let died = |error| Error::new(ErrorKind::Other, "read ahead").because(error);
+                (&mut task.0).await.map_err(died)?
+            }
+            _elsewhere => {
+                let reader = self.reader_at(after).await?;
+                read_range(self.log.clone(), reader, limit).await
+            }
+        };
+        self.reading = Reading::Nowhere;
+        let (range, last) = range?;
+        let standing = range.scanned.max(after);
+        self.reading = if self.read_ahead > 0 && !range.caught_up {
+            let task = RangeTask(tokio::spawn(read_range(self.log.clone(), reader, limit)));
+            Reading::RangeAhead { task, after: standing, limit }
+        } else {
+            Reading::At { reader, after: standing }
+        };
         Ok((range, last))
     }
 
@@ -171,7 +192,7 @@ impl Source {
     pub async fn wait(&mut self) -> Result<(), Error> {
         match &mut self.reading {
             Reading::At { reader, .. } => reader.wait().await,
-            Reading::Nowhere | Reading::Ahead { .. } => Ok(()),
+            Reading::Nowhere | Reading::Ahead { .. } | Reading::RangeAhead { .. } => Ok(()),
         }
     }
 
@@ -226,6 +247,24 @@ impl Source {
             _elsewhere => self.log.open(after, &self.filter).await,
         }
     }
+}
+
+async fn read_range(
+    log: Arc<dyn EventLog>,
+    mut reader: Box<dyn EventReader>,
+    limit: Limit,
+) -> (Box<dyn EventReader>, Result<LastOfRange, Error>) {
+    let range = async {
+        let range = reader.next_range(limit).await?;
+        let Some(position) = range.last else { return Ok((range, None)) };
+        match log.event_at(position).await? {
+            Some(last) => Ok((range, Some(last))),
+            None => Err(Error::new(ErrorKind::Corrupt, "read the last event of a range again")
+                .with("position", position)),
+        }
+    }
+    .await;
+    (reader, range)
 }
 
 /// Reads until the end of the log, an error, or nobody listens any more.

@@ -111,7 +111,9 @@ fn own<S: ReadModelStore>(runner: &Runner<S>, stop: &CancellationToken) -> impl 
                 },
             };
             if is_final(&error, &runner.environment) {
-                return Left::Faulted(error.chain());
+                let reason = error.chain();
+                leave(runner, None, Some(reason.clone())).await;
+                return Left::Faulted(reason);
             }
             let trouble = Trouble { runner, stop };
             if !trouble.wait_out(&error, &mut attempt).await {
@@ -121,8 +123,8 @@ fn own<S: ReadModelStore>(runner: &Runner<S>, stop: &CancellationToken) -> impl 
         let mut owner = Owner::new(runner, stop, state);
         let left = owner.run().await;
         match &left {
-            Left::Stopped => owner.say_stopped(None).await,
-            Left::Faulted(reason) => owner.say_stopped(Some(reason.clone())).await,
+            Left::Stopped => leave(runner, Some(owner.state.epoch), None).await,
+            Left::Faulted(reason) => leave(runner, Some(owner.state.epoch), Some(reason.clone())).await,
             Left::Lost => {}
         }
         left
@@ -368,6 +370,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         Ok(match outcome {
             BatchOutcome::Committed(committed) => self.committed(*committed, shape, begun),
             BatchOutcome::Idle => {
+                self.runner.status.update(|status| status.replays_done = true);
                 self.healed();
                 self.at_the_end(shape.caught_up)
             }
@@ -380,6 +383,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
                 After::Next(Ended::Paused)
             }
             BatchOutcome::ReplayWanted(failed) => {
+                self.runner.status.update(|status| status.replays_done = false);
                 self.replay = Some(self.fetch_for_replay(failed).await?);
                 After::Next(Ended::Behind)
             }
@@ -439,6 +443,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             }
             self.runner.status.update(|status| {
                 status.scanned = scanned;
+                status.replays_done = !shape.replay;
                 status.applied += committed.applied;
                 status.failed += set_aside;
                 status.duplicates += committed.duplicates;
@@ -632,19 +637,27 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             }
         }
     }
+}
 
-    /// Says in the state that this owner did not die, and why it leaves if it cannot go on.
-    async fn say_stopped(&mut self, fault: Option<String>) {
-        let key = self.runner.definition.key();
-        let epoch = self.state.epoch;
-        let said = self
-            .runner
+/// Says in the state that this owner did not die, and why it leaves if it cannot go on. An owner that could not
+/// begin has no epoch of its own: it holds the claim, so nobody else moves the state.
+fn leave<S: ReadModelStore>(
+    runner: &Runner<S>,
+    epoch: Option<u64>,
+    fault: Option<String>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let key = runner.definition.key();
+        let said = runner
             .store
-            .transact(self.runner.definition.settings.batch_deadline, move |mut unit| async move {
+            .transact(runner.definition.settings.batch_deadline, move |mut unit| async move {
                 match unit.lock(&key).await? {
-                    Locked::Acquired(acquired) if acquired.state.epoch == epoch => {
-                        let next = ProjectionState { stopped_cleanly: true, fault, ..acquired.state.clone() };
-                        unit.commit(&acquired.state, &next).await
+                    Locked::Acquired(acquired) if epoch.is_none_or(|epoch| acquired.state.epoch == epoch) => {
+                        let state = acquired.state;
+                        // An owner that could not begin says nothing of how the one before it ended.
+                        let stopped_cleanly = epoch.is_some() || state.stopped_cleanly;
+                        let next = ProjectionState { stopped_cleanly, fault, ..state.clone() };
+                        unit.commit(&state, &next).await
                     }
                     _other => unit.rollback().await,
                 }
@@ -652,7 +665,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             .await;
         if let Err(error) = said {
             // The next owner begins with a small batch; nothing else depends on it.
-            self.runner.status.update(|status| status.last_error = Some(error.chain()));
+            runner.status.update(|status| status.last_error = Some(error.chain()));
         }
     }
 }
@@ -662,6 +675,7 @@ struct Shape {
     events: usize,
     full: bool,
     range: bool,
+    replay: bool,
     caught_up: bool,
 }
 
@@ -672,13 +686,22 @@ impl Shape {
                 events: piece.events().len(),
                 full: piece.events().len() >= events_limit,
                 range: false,
+                replay: false,
                 caught_up: Piece::caught_up(piece),
             },
             Work::Range { range, .. } => {
                 let events = usize::try_from(range.events).unwrap_or(usize::MAX);
-                Self { events, full: events >= ranges_limit, range: true, caught_up: range.caught_up }
+                Self {
+                    events,
+                    full: events >= ranges_limit,
+                    range: true,
+                    replay: false,
+                    caught_up: range.caught_up,
+                }
             }
-            Work::Replay { .. } => Self { events: 1, full: false, range: false, caught_up: false },
+            Work::Replay { .. } => {
+                Self { events: 1, full: false, range: false, replay: true, caught_up: false }
+            }
         }
     }
 }

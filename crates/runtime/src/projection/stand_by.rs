@@ -26,6 +26,7 @@ pub(super) fn become_owner<S: ReadModelStore>(
 ) -> impl Future<Output = Result<S::Lease, Error>> + Send {
     async move {
         let mut told = false;
+        let mut attempt = 0;
         loop {
             match store.claim(name).await {
                 Ok(Claim::Owned(lease)) => return Ok(lease),
@@ -37,7 +38,17 @@ pub(super) fn become_owner<S: ReadModelStore>(
                     }
                 }
                 Err(error) if error.retryable() == Retry::Never => return Err(error),
-                Err(error) => status.phase(Phase::Stalled { reason: error.chain() }),
+                Err(error) => {
+                    let seen = Seen::Retrying { error: &error, after: ASK_EVERY, attempt };
+                    attempt = attempt.saturating_add(1);
+                    environment.observer.seen(name, &seen);
+                    let reason = error.chain();
+                    status.update(|status| status.last_error = Some(reason.clone()));
+                    if !matches!(status.get().phase, Phase::Stalled { .. }) {
+                        environment.observer.seen(name, &Seen::Stalled { reason: &reason });
+                    }
+                    status.phase(Phase::Stalled { reason });
+                }
             }
             let wait = jittered(ASK_EVERY, environment.jitter.next_u64());
             environment.clock.sleep(wait).await;

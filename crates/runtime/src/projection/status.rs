@@ -63,6 +63,8 @@ pub struct ProjectionStatus {
     pub scanned: Option<Position>,
     /// Under which epoch it runs; 0 before it owned the projection.
     pub epoch: u64,
+    /// No event that an operator wants tried again was waiting at the last batch.
+    pub replays_done: bool,
     /// Events applied.
     pub applied: u64,
     /// Events set aside: parked, held or recorded.
@@ -104,6 +106,7 @@ impl StatusCell {
             phase: Phase::Starting,
             scanned: None,
             epoch: 0,
+            replays_done: false,
             applied: 0,
             failed: 0,
             recovered: 0,

@@ -142,7 +142,30 @@ async fn append(
     skip_bad: bool,
     done: &mut Imported,
 ) -> Result<(), Interrupted> {
-    let Chunk { appends, lines, bad } = chunk;
+    let Chunk { appends, lines, mut bad } = chunk;
+    let appended = append_good(log, &appends, &lines, skip_bad, done, &mut bad).await;
+    // Reported in the order of the file, whoever refused them; and none that an interrupted import did not reach.
+    bad.sort_by_key(|line| line.line);
+    let reached = match &appended {
+        Ok(()) => u64::MAX,
+        Err(Interrupted::Append(Some(line), _)) => *line,
+        Err(_) => done.through_line,
+    };
+    for line in bad.into_iter().take_while(|line| line.line < reached) {
+        done.skipped(line);
+    }
+    appended
+}
+
+/// Appends what is an event; what the log refuses for what it is becomes a bad line.
+async fn append_good(
+    log: &dyn AppendEvents,
+    appends: &[Append],
+    lines: &[u64],
+    skip_bad: bool,
+    done: &mut Imported,
+    bad: &mut Vec<BadLine>,
+) -> Result<(), Interrupted> {
     let mut from = 0;
     while from < appends.len() {
         let (rest, rest_lines) = (&appends[from..], &lines[from..]);
@@ -162,11 +185,8 @@ async fn append(
             let appended = before.map_err(|error| Interrupted::Append(None, error))?;
             done.settled(&rest_lines[..index], &appended);
         }
-        done.skipped(BadLine { line: rest_lines[index], what: error.chain() });
+        bad.push(BadLine { line: rest_lines[index], what: error.chain() });
         from += index + 1;
-    }
-    for line in bad {
-        done.skipped(line);
     }
     Ok(())
 }
