@@ -271,7 +271,7 @@ impl Backends {
         let mut query = FailedQuery { projection: Some(spec.name.clone()), ..FailedQuery::default() };
         loop {
             let page = self.control.failed_events(&query, 1_000).await?;
-            skip.extend(page.iter().map(|row| row.position));
+            skip.extend(page.iter().filter(|row| row.key == state.key).map(|row| row.position));
             match page.last() {
                 Some(last) if page.len() == 1_000 => query.after = Some(last.position),
                 _ => break,

@@ -51,7 +51,9 @@ pub async fn wait_for(
                 position: Some(position),
                 ..FailedQuery::default()
             };
-            let parked = !control.failed_events(&query, 1).await?.is_empty();
+            // Rows of older versions are no news of this one.
+            let rows = control.failed_events(&query, 100).await?;
+            let parked = rows.iter().any(|row| states.iter().any(|state| state.key == row.key));
             return Ok(if parked { Waited::Parked } else { Waited::Reached });
         }
         if let Some(fault) = states.iter().find_map(|state| state.fault.clone()) {

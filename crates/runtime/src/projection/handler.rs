@@ -7,8 +7,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
-use highwater_core::policy::{BatchSize, Class, Decided, Ended, Next, OnFailure, Segments, next};
+use highwater_core::model::{FailedEvent, FailedState, Position, ProjectionState, RecordedEvent};
+use highwater_core::policy::{
+    BatchSize, Class, DIFFERENT_EVENTS, Decided, Ended, Next, OnFailure, Segments, is_outage, next,
+};
 use highwater_core::ports::{EventLog, Limit, Locked, Moment, ReadModelStore, Seen, UnitOfWork};
 use highwater_core::settings::SavepointMode;
 use highwater_core::{Error, ErrorKind};
@@ -16,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, BatchOutcome, Committed, Work, run_batch};
 use super::definition::{ProjectionDefinition, StartOptions};
-use super::isolate::Halted;
-use super::lost_attempt::{LostAttempt, Noted, note};
+use super::isolate::{Halted, all_failed};
+use super::lost_attempt::{LostAttempt, Noted, failing_alike, note};
 use super::stand_by::become_owner;
-use super::start::start;
+use super::start::{check_log, start};
 use super::status::{Phase, RunEnd, StatusCell};
 use crate::environment::Environment;
 use crate::flow::source::{Piece, Source};
@@ -204,6 +206,8 @@ struct Owner<'r, S: ReadModelStore> {
     failed_first: Option<u64>,
     /// What an operator wants tried again.
     replay: Option<Work>,
+    /// The log failed: it may be another one when it is back (E-7).
+    log_failed: bool,
 }
 
 /// What the loop does after a batch.
@@ -241,6 +245,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             cap_once: (crashed > 0).then_some(AFTER_A_CRASH),
             failed_first: Some(0),
             replay: None,
+            log_failed: false,
         }
     }
 
@@ -287,7 +292,14 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
     async fn step(&mut self) -> Result<After, Error> {
         let work = match self.replay.take() {
             Some(replay) => replay,
-            None => self.fetch().await?,
+            None => {
+                let stop = self.stop.clone();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(After::Leave(Left::Stopped)),
+                    fetched = self.fetch() => fetched?,
+                }
+            }
         };
         let mut attempt_recorded = false;
         if self.one_by_one > 0
@@ -334,6 +346,17 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
 
     /// What the next batch is made of.
     async fn fetch(&mut self) -> Result<Work, Error> {
+        if self.log_failed {
+            let runner = self.runner;
+            check_log(&*runner.log, &self.state, &runner.definition, &runner.environment).await?;
+            self.log_failed = false;
+        }
+        let fetched = self.read().await;
+        self.log_failed = fetched.is_err();
+        fetched
+    }
+
+    async fn read(&mut self) -> Result<Work, Error> {
         let settings = &self.runner.definition.settings;
         let after = self.state.resume_after();
         let cap = if self.one_by_one > 0 { Some(1) } else { self.cap_once };
@@ -531,9 +554,21 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         let runner = self.runner;
         let observer = &runner.environment.observer;
         let name = &runner.definition.name;
-        let lost = LostAttempt { event, decided, message: message.to_owned(), beforehand };
-        let noted =
-            note(&runner.store, &runner.definition, &runner.environment, self.state.epoch, lost).await?;
+        let mut lost =
+            LostAttempt { event, decided, message: message.to_owned(), beforehand, probed: false };
+        let (store, definition, environment) = (&runner.store, &runner.definition, &runner.environment);
+        let epoch = self.state.epoch;
+        let mut noted = note(store, definition, environment, epoch, lost.clone()).await?;
+        if matches!(noted, Noted::Exhausted) {
+            let behind = self.events_behind(lost.event.position()).await?;
+            let alike = failing_alike(store, definition, environment, behind).await;
+            if is_outage(alike + 1) {
+                self.trouble.stalled(lost.message);
+                return Ok(Some(After::Outage));
+            }
+            lost.probed = true;
+            noted = note(store, definition, environment, epoch, lost).await?;
+        }
         Ok(match noted {
             Noted::Retrying(_) if beforehand => None,
             Noted::Retrying(row) => {
@@ -550,11 +585,27 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
                     status.scanned = scanned;
                     status.last_error = Some(row.message.clone());
                 });
+                let settings = &runner.definition.settings;
+                if let Some(failed) = &mut self.failed_first {
+                    *failed += 1;
+                    if *failed >= settings.max_first_failures {
+                        let reason = all_failed(settings, &row.message);
+                        return Ok(Some(After::Leave(Left::Faulted(reason))));
+                    }
+                }
                 Some(After::Next(Ended::Behind))
             }
-            Noted::Fault(row) => Some(After::Leave(Left::Faulted(row.message))),
-            Noted::Moved => Some(self.read_state_again().await?),
+            Noted::Fault(reason) => Some(After::Leave(Left::Faulted(reason))),
+            Noted::Moved | Noted::Exhausted => Some(self.read_state_again().await?),
         })
+    }
+
+    /// A few events behind `position`, for telling an outage from a bad event.
+    async fn events_behind(&mut self, position: Position) -> Result<Vec<RecordedEvent>, Error> {
+        let mut reader = self.source.log().open(Some(position), &self.runner.definition.filter).await?;
+        let limit =
+            Limit { events: DIFFERENT_EVENTS - 1, bytes: self.runner.definition.settings.max_batch_bytes };
+        Ok(reader.next(limit).await?.events)
     }
 
     async fn fetch_for_replay(&mut self, failed: Box<FailedEvent>) -> Result<Work, Error> {

@@ -293,6 +293,14 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         let attempts =
             if isolation.attempt_recorded && at == 0 { earlier.max(1) } else { earlier.saturating_add(1) };
         let decided = isolation.environment.classifier.failure(&failure);
+        if decided.by == "pattern" {
+            tracing::warn!(
+                target: "highwater",
+                projection = isolation.state.key.name.as_str(),
+                class = decided.class.as_str(),
+                "a failure was classified by the words of its message: {failure}"
+            );
+        }
         let verdict = failure.stated();
         let on_failure = isolation.settings.on_failure;
         let action = decide(on_failure, &decided, verdict, attempts, isolation.settings.max_failures);
@@ -382,25 +390,14 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
             None => self.unit.open_failures(&self.isolation.state.key).await?,
         };
         self.open = Some(open);
-        if open > settings.max_dead_letters {
-            self.result.halted = Halted::Fault {
-                reason: format!(
-                    "{open} failed events are open, more than max_dead_letters = {}: mend the cause, then retry or \
-                     discard them",
-                    settings.max_dead_letters
-                ),
-            };
+        if let Some(reason) = too_many_open(open, settings) {
+            self.result.halted = Halted::Fault { reason };
         } else if self.result.applied == 0
             && let Some(earlier) = self.isolation.failed_first
             && earlier + self.result.failed.len() as u64 >= settings.max_first_failures
         {
-            self.result.halted = Halted::Fault {
-                reason: format!(
-                    "the first {} events of this run all failed (max_first_failures), the last with: {}",
-                    settings.max_first_failures,
-                    self.result.failed.last().map_or("", |row| row.message.as_str())
-                ),
-            };
+            let last = self.result.failed.last().map_or("", |row| row.message.as_str());
+            self.result.halted = Halted::Fault { reason: all_failed(settings, last) };
         }
         Ok(())
     }
@@ -429,4 +426,23 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         }
         Ok(alike)
     }
+}
+
+/// Why a runner with so many open failed events cannot go on, if it cannot.
+pub(super) fn too_many_open(open: u64, settings: &ProjectionSettings) -> Option<String> {
+    (open > settings.max_dead_letters).then(|| {
+        format!(
+            "{open} failed events are open, more than max_dead_letters = {}: mend the cause, then retry or discard \
+             them",
+            settings.max_dead_letters
+        )
+    })
+}
+
+/// Why a runner whose first events all failed cannot go on.
+pub(super) fn all_failed(settings: &ProjectionSettings, last: &str) -> String {
+    format!(
+        "the first {} events of this run all failed (max_first_failures), the last with: {last}",
+        settings.max_first_failures
+    )
 }

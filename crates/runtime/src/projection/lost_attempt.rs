@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use highwater_core::Error;
 use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
-use highwater_core::policy::{Action, Decided, OnFailure, decide};
-use highwater_core::ports::{Locked, ReadModelStore, UnitOfWork};
+use highwater_core::policy::{Action, Class, Decided, OnFailure, decide};
+use highwater_core::ports::{ApplySlice, Locked, ReadModelStore, UnitOfWork};
 
 use super::definition::ProjectionDefinition;
+use super::isolate::too_many_open;
 use crate::environment::Environment;
+use crate::flow::apply::{Applied, Keep, apply};
 use crate::flow::checkpoint::next_state;
 use crate::flow::dead_letter::{Attempt, failed_event, record};
 
@@ -23,8 +25,10 @@ pub(super) enum Noted {
     Retrying(FailedEvent),
     /// It has had all its attempts and was set aside; the state has moved past it.
     SetAside(Box<(FailedEvent, ProjectionState)>),
-    /// It has had all its attempts, and the policy is to halt.
-    Fault(FailedEvent),
+    /// It has had all its attempts. Nothing was written: first find out whether the events behind it fail alike.
+    Exhausted,
+    /// The runner cannot go on: the policy is to halt, or too many events are open. The row is written.
+    Fault(String),
     /// Somebody else has moved the state meanwhile: nothing was written.
     Moved,
 }
@@ -40,6 +44,8 @@ pub(super) struct LostAttempt {
     pub(super) message: String,
     /// It is written down before it is made: it is due at once.
     pub(super) beforehand: bool,
+    /// The events behind it were tried, and do not fail alike.
+    pub(super) probed: bool,
 }
 
 /// Writes an attempt down.
@@ -86,6 +92,11 @@ async fn note_in_unit<U: UnitOfWork>(
     } else {
         decide(settings.on_failure, &lost.decided, None, judged, settings.max_failures)
     };
+    // A process that dies at an event is no sign of an outage; everything else that is unknown may be one.
+    if matches!(action, Action::Probe(_)) && !lost.probed && !lost.beforehand {
+        unit.rollback().await?;
+        return Ok(Noted::Exhausted);
+    }
     let attempt = Attempt {
         decided: lost.decided,
         message: lost.message,
@@ -103,15 +114,59 @@ async fn note_in_unit<U: UnitOfWork>(
         Action::SetAside(becomes) | Action::Probe(becomes) if settings.on_failure != OnFailure::Halt => {
             let row = failed_event(state, &lost.event, before, attempt, becomes, None);
             record(&mut unit, &row, &lost.event).await?;
+            let open = unit.open_failures(&key).await?;
             let next = next_state(state, std::slice::from_ref(&lost.event), 1, Some(lost.event.position()));
             unit.commit(state, &next).await?;
-            Ok(Noted::SetAside(Box::new((row, next))))
+            Ok(match too_many_open(open, settings) {
+                Some(reason) => Noted::Fault(reason),
+                None => Noted::SetAside(Box::new((row, next))),
+            })
         }
         action => {
             let row = failed_event(state, &lost.event, before, attempt, FailedState::Retrying, Some(due));
             record(&mut unit, &row, &lost.event).await?;
             unit.commit(state, state).await?;
-            Ok(if action == Action::RetryLater { Noted::Retrying(row) } else { Noted::Fault(row) })
+            Ok(if action == Action::RetryLater { Noted::Retrying(row) } else { Noted::Fault(row.message) })
         }
+    }
+}
+
+/// How many of `events`, in a row from the first, fail without a known reason. Each is tried in a transaction of its
+/// own that is always rolled back.
+pub(super) fn failing_alike<S: ReadModelStore>(
+    store: &S,
+    definition: &Arc<ProjectionDefinition<S::Tx>>,
+    environment: &Environment,
+    events: Vec<RecordedEvent>,
+) -> impl Future<Output = usize> + Send {
+    async move {
+        let limit = definition.settings.batch_deadline;
+        let mut alike = 0;
+        for event in events {
+            let (definition, clock) = (definition.clone(), environment.clock.clone());
+            let tried = store
+                .transact(limit, move |mut unit| async move {
+                    let slice = ApplySlice::Events { events: std::slice::from_ref(&event), contiguous: true };
+                    let alone = Some(definition.settings.statement_timeout);
+                    let tried =
+                        apply(&mut unit, &*definition.projection, slice, alone, &*clock, Keep::No).await?;
+                    unit.rollback().await?;
+                    Ok(tried)
+                })
+                .await;
+            let fails = match tried {
+                Ok(Applied::Done) => false,
+                Ok(Applied::Undone(failure)) => {
+                    environment.classifier.failure(&failure).class == Class::Unclassified
+                }
+                // Its transaction is lost, too.
+                Err(_) => true,
+            };
+            if !fails {
+                break;
+            }
+            alike += 1;
+        }
+        alike
     }
 }

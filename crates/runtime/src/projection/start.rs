@@ -129,7 +129,7 @@ async fn open<U: UnitOfWork>(
 }
 
 /// Whether the log is the one that the state was read from (E-7).
-async fn check_log<Tx>(
+pub(super) async fn check_log<Tx>(
     log: &dyn EventLog,
     state: &ProjectionState,
     definition: &ProjectionDefinition<Tx>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use highwater_core::ErrorKind;
 use highwater_core::model::FailedState;
 use highwater_core::policy::OnFailure;
+use highwater_runtime::projection::rebuild;
 use highwater_testkit::faults::{FaultPlan, Faulty};
 
 use crate::world::{Process, World};
@@ -115,4 +116,45 @@ async fn a_store_that_hangs_once_is_given_up_at_its_deadline_or_by_the_stop() {
     process.stop().await;
     world.run().await;
     check(&world, &world.failed_states().await, FailedState::Parked, "a hanging lock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn x_6_a_stop_does_not_wait_for_a_log_that_hangs() {
+    let world = world(OnFailure::RetryInOrder).await;
+    let plan = FaultPlan::new();
+    plan.hang("reader.next:before");
+    let process = start(&world, &plan);
+    plan.wait_hanging(1).await;
+    let watch = world.stopwatch();
+    process.stop().await;
+    assert!(watch.elapsed() < Duration::from_millis(10), "{:?}", watch.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_24_a_crash_inside_a_rebuild_leaves_the_old_state_or_the_new_one() {
+    let whole = world(OnFailure::RetryInOrder).await;
+    whole.run().await;
+    let plan = FaultPlan::new();
+    let definition = Arc::new(whole.definition());
+    let store = Faulty::new(whole.store.clone(), &plan);
+    rebuild(&store, &whole.log, &definition, &whole.environment).await.unwrap();
+    let points = plan.points();
+    assert!(points > 6, "{points}");
+    for number in 0..points {
+        let world = world(OnFailure::RetryInOrder).await;
+        world.run().await;
+        let (before, rows) = (world.state(), world.applied());
+        let store = Faulty::new(world.store.clone(), &FaultPlan::crash_at(number));
+        let crashed = rebuild(&store, &world.log, &definition, &world.environment).await;
+        assert!(crashed.is_err(), "point {number}");
+        match world.state() {
+            state if state == before => assert_eq!(world.applied(), rows, "point {number}"),
+            state => {
+                assert_eq!(state.map(|state| state.generation), Some(2), "point {number}");
+                assert!(world.applied().is_empty() && world.failed().await.is_empty());
+            }
+        }
+        world.run().await;
+        check(&world, &world.failed_states().await, FailedState::Parked, "after a crash in a rebuild");
+    }
 }

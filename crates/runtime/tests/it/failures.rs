@@ -399,3 +399,83 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn e_17_eight_events_that_lose_their_transaction_are_an_outage_and_nothing_is_parked() {
+    let world = world(OnFailure::RetryInOrder);
+    world.append(&["Fine"]).await;
+    world.append(&["Loses-until-mended"; 8]).await;
+    let process = world.start();
+    process.phase("stalled").await;
+    world.pass(Duration::from_secs(600)).await;
+    assert_eq!(world.failed_states().await, [FailedState::Retrying], "nothing is parked");
+    world.ledger.mend();
+    process.caught_up(&world).await;
+    process.stop().await;
+    world.assert_exactly(|_| true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_17_too_many_events_that_lose_their_transaction_fault_the_runner() {
+    let mut world = world(OnFailure::RetryInOrder);
+    world.settings.max_dead_letters = 3;
+    world.append(&["Fine"]).await;
+    for _ in 0..6 {
+        // Never five alike in a row: each is a bad event, not an outage.
+        world.append(&["Loses", "Fine"]).await;
+    }
+    let reason = world.start().fault().await;
+    assert!(reason.contains("max_dead_letters = 3"), "{reason}");
+    assert_eq!(world.failed().await.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_19_a_transaction_has_at_most_a_thousand_subtransactions() {
+    let mut world = world(OnFailure::RecordAndContinue);
+    world.settings.savepoint = SavepointMode::PerEvent;
+    (world.settings.min_batch, world.settings.batch, world.settings.max_batch) = (2_500, 2_500, 2_500);
+    world.append(&["Fine"; 2_500]).await;
+    let status = world.run().await;
+    assert_eq!(status.batches, 3, "1,000 and 1,000 and 500");
+    world.assert_exactly(|_| true);
+}
+
+/// Refuses to apply more than one event at a time.
+struct OnlyAlone(crate::world::Ledger);
+
+impl highwater_core::ports::Projection<highwater_testkit::memory::MemoryTx> for OnlyAlone {
+    async fn apply(
+        &self,
+        event: &RecordedEvent,
+        tx: &mut highwater_testkit::memory::MemoryTx,
+    ) -> Result<(), highwater_core::Failure> {
+        self.0.apply(event, tx).await
+    }
+
+    async fn apply_batch(
+        &self,
+        events: &[RecordedEvent],
+        tx: &mut highwater_testkit::memory::MemoryTx,
+    ) -> Result<(), highwater_core::Failure> {
+        match events {
+            [event] => self.apply(event, tx).await,
+            _ => Err(highwater_core::Failure::new("only one at a time")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_19_a_batch_that_fails_only_as_a_whole_is_counted_and_told() {
+    let world = world(OnFailure::RetryInOrder);
+    world.append(&["Fine"; 20]).await;
+    let mut runner = world.runner(world.store.clone(), std::sync::Arc::new(world.log.clone()));
+    let projection = std::sync::Arc::new(OnlyAlone(world.ledger.clone()));
+    let definition = highwater_runtime::projection::ProjectionDefinition { projection, ..world.definition() };
+    runner.definition = std::sync::Arc::new(definition);
+    let process = crate::world::Process::start(runner);
+    process.caught_up(&world).await;
+    let status = process.stop().await;
+    assert_eq!((status.applied, status.whole_batch_only), (20, 1));
+    assert_eq!(world.diary.count("WholeBatchOnly"), 1);
+    world.assert_exactly(|_| true);
+}

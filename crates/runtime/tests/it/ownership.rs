@@ -242,3 +242,33 @@ async fn start_from_the_end_applies_only_what_comes() {
     world.append(&["Fine"; 2]).await;
     assert_eq!(world.run().await.applied, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn e_7_a_log_that_comes_back_as_another_one_halts_the_running_projection() {
+    let world = World::new();
+    world.append(&["Fine"; 5]).await;
+    let process = world.start();
+    process.caught_up(&world).await;
+    world.log.set_outage(true);
+    process.phase("stalled").await;
+    let last = world.log.all().pop().unwrap();
+    let mut parts = event(999, "Fine", "elsewhere").parts().clone();
+    parts.position = last.position();
+    world.log.replace_event(highwater_core::model::RecordedEvent::new(parts));
+    world.log.set_outage(false);
+    let reason = process.fault().await;
+    assert!(reason.contains("another log"), "{reason}");
+    assert_eq!(world.state().unwrap().fault, Some(reason), "other processes see why");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_13_a_fault_at_the_start_is_seen_by_other_processes() {
+    let mut world = World::new();
+    world.append(&["Fine"]).await;
+    world.run().await;
+    world.filter = Filter::types(["Other"]);
+    let reason = world.start().fault().await;
+    let state = world.state().unwrap();
+    assert_eq!(state.fault, Some(reason));
+    assert!(state.stopped_cleanly, "the owner before it ended in order");
+}

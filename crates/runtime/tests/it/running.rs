@@ -162,3 +162,41 @@ async fn a_batch_that_outlasts_the_drain_is_rolled_back() {
     assert!(begun.elapsed() <= Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(world.applied().len(), 1, "all of a batch or nothing of it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn e_1_event_times_and_clocks_that_step_back_pass_over_nothing() {
+    let mut world = World::new();
+    let clock = Arc::new(highwater_testkit::time::VirtualClock::new());
+    world.environment.clock = clock.clone();
+    let process = world.start();
+    for _ in 0..5 {
+        world.append(&["Fine"; 20]).await;
+        clock.step_wall_back(Duration::from_secs(3600));
+        world.append(&["Fine"; 20]).await;
+        process.caught_up(&world).await;
+    }
+    process.stop().await;
+    world.assert_exactly(|_| true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn x_11_batches_are_bounded_by_bytes_as_well() {
+    let mut world = World::new();
+    world.settings.max_batch_bytes = 100;
+    world.append(&["Fine"; 40]).await;
+    let status = world.run().await;
+    assert!(status.batches >= 5, "{} batches", status.batches);
+    world.assert_exactly(|_| true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_25_the_loop_beats_when_it_is_idle() {
+    let world = World::new();
+    let process = world.start();
+    process.phase("live").await;
+    let before = world.diary.heartbeats();
+    world.pass(Duration::from_secs(60)).await;
+    let beats = world.diary.heartbeats() - before;
+    assert!((30..=120).contains(&beats), "about one a poll interval: {beats}");
+    process.stop().await;
+}

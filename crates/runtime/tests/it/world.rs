@@ -93,17 +93,23 @@ impl Projection<MemoryTx> for Ledger {
 
 /// Keeps the names of what was seen.
 #[derive(Default)]
-pub(crate) struct Diary(Mutex<Vec<String>>);
+pub(crate) struct Diary(Mutex<Vec<String>>, AtomicU32);
 
 impl Observer for Diary {
     fn seen(&self, _projection: &ProjectionName, what: &Seen<'_>) {
-        if !matches!(what, Seen::Heartbeat) {
+        if matches!(what, Seen::Heartbeat) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        } else {
             self.0.lock().unwrap().push(format!("{what:?}"));
         }
     }
 }
 
 impl Diary {
+    pub(crate) fn heartbeats(&self) -> u32 {
+        self.1.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count(&self, prefix: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|line| line.starts_with(prefix)).count()
     }
