@@ -26,7 +26,9 @@ struct LineLog {
 impl LineLog {
     fn events(&self) -> Result<Vec<RecordedEvent>, Error> {
         let text = std::fs::read_to_string(&self.file).map_err(|cause| {
-            Error::new(ErrorKind::Unavailable, "read the log").with("file", self.file.display()).because(cause)
+            Error::new(ErrorKind::Unavailable, "read the log")
+                .with("file", self.file.display())
+                .because(cause)
         })?;
         let mut events: Vec<RecordedEvent> = Vec::new();
         for (line, number) in text.lines().zip(1_u64..) {

@@ -98,9 +98,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let read = highwater::sqlite::rusqlite::Connection::open(&file)?;
     let mut select = read.prepare("SELECT customer, orders, cents FROM revenue ORDER BY customer")?;
-    let rows = select.query_map((), |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-    })?;
+    let rows = select
+        .query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))?;
     for row in rows {
         let (customer, orders, cents) = row?;
         println!("{customer:8} {orders:4} orders {:8}.{:02}", cents / 100, cents % 100);

@@ -554,8 +554,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         let runner = self.runner;
         let observer = &runner.environment.observer;
         let name = &runner.definition.name;
-        let mut lost =
-            LostAttempt { event, decided, message: message.to_owned(), beforehand, probed: false };
+        let mut lost = LostAttempt { event, decided, message: message.to_owned(), beforehand, probed: false };
         let (store, definition, environment) = (&runner.store, &runner.definition, &runner.environment);
         let epoch = self.state.epoch;
         let mut noted = note(store, definition, environment, epoch, lost.clone()).await?;

@@ -3,7 +3,7 @@
 //! An adapter is interchangeable only if it keeps every law of its port, not just those that its author
 //! thought of. So the laws are written once, here, and each adapter expands them over its own storage:
 //!
-//! ```ignore
+//! ```text
 //! /// A fresh log; `None` where the backend cannot be had.
 //! async fn log(law: &str) -> Option<LogFixture> { … }
 //! highwater_testkit::event_log_contract!(event_log_on_sqlite, log);
