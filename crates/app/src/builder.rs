@@ -130,6 +130,14 @@ impl<S: Stage> BuilderStage for S {
     type Tx = S::Tx;
 }
 
+impl Highwater {
+    /// A builder that knows nothing yet.
+    #[must_use]
+    pub fn builder() -> Builder<NoStore> {
+        Builder::new()
+    }
+}
+
 impl Builder<NoStore> {
     pub(crate) fn new() -> Self {
         Self {
@@ -144,8 +152,8 @@ impl Builder<NoStore> {
     /// Read models, their state and the event log in this SQLite file; it is created if it does not exist.
     #[cfg(feature = "sqlite")]
     #[must_use]
-    pub fn sqlite(self, path: impl Into<std::path::PathBuf>) -> Builder<crate::stage::SqliteStage> {
-        self.store(crate::stage::SqliteStage { path: path.into() })
+    pub fn sqlite(self, path: impl Into<std::path::PathBuf>) -> Builder<crate::compose::SqliteStage> {
+        self.store(crate::compose::SqliteStage::new(path.into()))
     }
 
     /// A store of your own.

@@ -13,10 +13,8 @@ use highwater_runtime::projection::{Phase, ProjectionStatus, RunEnd, StatusCell}
 use highwater_runtime::supervise::{Finished, Supervisor};
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::Builder;
 use crate::plan::{AnyRunner, OnStore, Planned};
 use crate::report::{Outcome, ProjectionReport, Report};
-use crate::stage::NoStore;
 use crate::wait::{Waited, wait_for};
 
 /// How often the state row of a projection that is being started is looked for.
@@ -53,12 +51,6 @@ struct Running {
 }
 
 impl Highwater {
-    /// A builder that knows nothing yet.
-    #[must_use]
-    pub fn builder() -> Builder<NoStore> {
-        Builder::new()
-    }
-
     pub(crate) fn start<S: ReadModelStore>(
         environment: Environment,
         log: Arc<dyn EventLog>,

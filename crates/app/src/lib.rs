@@ -74,12 +74,12 @@ pub use highwater_runtime::telemetry::LogObserver;
 pub use highwater_runtime::{Environment, FastJitter, TokioClock};
 
 pub use crate::builder::{Builder, ProjectionOptions, StartError};
+#[cfg(feature = "sqlite")]
+pub use crate::compose::SqliteStage;
 pub use crate::highwater::{Highwater, StatusWatch};
 pub use crate::report::{Outcome, ProjectionReport, Report};
 #[cfg(feature = "sqlite")]
 pub use crate::spec::ProjectionSpec;
-#[cfg(feature = "sqlite")]
-pub use crate::stage::SqliteStage;
 pub use crate::stage::{ChooseAStoreFirst, NoStore, Opened, Stage};
 pub use crate::wait::Waited;
 

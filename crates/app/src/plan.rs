@@ -9,7 +9,7 @@ use highwater_core::model::ProjectionState;
 use highwater_core::ports::{DynProjection, EventLog, ReadModelStore};
 use highwater_runtime::Environment;
 use highwater_runtime::projection::{
-    ProjectionDefinition, RunEnd, StartOptions, StatusCell, handler, rebuild, run,
+    ProjectionDefinition, RunEnd, Runner, StartOptions, StatusCell, rebuild, run,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,7 @@ pub(crate) struct OnStore<S: ReadModelStore> {
 
 impl<S: ReadModelStore> AnyRunner for OnStore<S> {
     fn run(&self, stop: CancellationToken) -> BoxFuture<'static, RunEnd> {
-        let runner = handler::Runner {
+        let runner = Runner {
             store: (self.open_store)(),
             log: self.log.clone(),
             definition: self.definition.clone(),

@@ -48,20 +48,3 @@ pub struct NoStore;
 /// message.
 #[derive(Debug)]
 pub enum ChooseAStoreFirst {}
-
-/// The embedded default.
-#[cfg(feature = "sqlite")]
-#[derive(Debug, Clone)]
-pub struct SqliteStage {
-    pub(crate) path: std::path::PathBuf,
-}
-
-#[cfg(feature = "sqlite")]
-impl Stage for SqliteStage {
-    type Tx = highwater_sqlite::SqliteTx;
-    type Store = highwater_sqlite::SqliteStore;
-
-    async fn open(self) -> Result<Opened<Self::Store>, Error> {
-        crate::compose::open_stage(&self.path).await
-    }
-}

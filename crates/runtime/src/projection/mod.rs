@@ -1,7 +1,7 @@
 //! The transactional projection handler: exactly once in the read model (spec E).
 //!
 //! One transaction a batch: lock, state, drop what is processed, apply, record failures, move the state once,
-//! commit. [`handler`] is the loop, [`batch`] the one place that commits or rolls back, [`isolate`] finds the
+//! commit. `handler` is a runner's life, `owner` its loop, [`batch`] the one place that commits or rolls back, [`isolate`] finds the
 //! event that cannot be applied and leaves the others alone.
 //!
 //! ```text
@@ -9,18 +9,24 @@
 //!  stand by         └──────────────── at once while behind · on a hint or the poll timer when live ───────────┘
 //! ```
 
+mod aftermath;
 pub mod batch;
 mod definition;
-pub mod handler;
+mod handler;
 pub mod isolate;
 mod lost_attempt;
+mod owner;
 mod rebuild;
 mod replay;
+mod runner;
 mod stand_by;
 mod start;
 mod status;
+mod trouble;
+pub mod work;
 
 pub use definition::{ProjectionDefinition, StartOptions};
 pub use handler::run;
 pub use rebuild::rebuild;
+pub use runner::Runner;
 pub use status::{Phase, ProjectionStatus, RunEnd, StatusCell};

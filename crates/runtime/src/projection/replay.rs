@@ -7,8 +7,8 @@ use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedE
 use highwater_core::ports::{ApplySlice, UnitOfWork};
 use highwater_core::{Error, Failure};
 
-use super::batch::{Batch, BatchOutcome, Committed};
 use super::isolate::Halted;
+use super::work::{Batch, BatchOutcome, Committed};
 use crate::flow::apply::{Applied, Keep, apply};
 
 /// Tries the event. The state does not move: it passed the event when that was set aside.

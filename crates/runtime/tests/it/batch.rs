@@ -14,8 +14,9 @@ use highwater_core::{Error, ErrorKind, Failure, OrVerdict};
 use highwater_runtime::Environment;
 use highwater_runtime::flow::source::{Piece, Source};
 use highwater_runtime::projection::ProjectionDefinition;
-use highwater_runtime::projection::batch::{Batch, BatchOutcome, Committed, Work, apply_in_unit};
+use highwater_runtime::projection::batch::apply_in_unit;
 use highwater_runtime::projection::isolate::Halted;
+use highwater_runtime::projection::work::{Batch, BatchOutcome, Committed, Work};
 use highwater_testkit::fixtures::event;
 
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -15,9 +15,9 @@ use highwater_core::ports::{
 use highwater_core::settings::ProjectionSettings;
 use highwater_core::{ErrorKind, Failure, OrVerdict};
 use highwater_runtime::Environment;
-use highwater_runtime::projection::handler::Runner;
+
 use highwater_runtime::projection::{
-    Phase, ProjectionDefinition, ProjectionStatus, RunEnd, StartOptions, StatusCell, run,
+    Phase, ProjectionDefinition, ProjectionStatus, RunEnd, Runner, StartOptions, StatusCell, run,
 };
 use highwater_testkit::fixtures::{append_to, new_event};
 use highwater_testkit::memory::{MemoryLog, MemoryStore, MemoryTx};
