@@ -155,10 +155,7 @@ async fn count_words(log: &Path, database: &Path) -> Result<(), Box<dyn StdError
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn StdError>> {
-    let folder = std::env::temp_dir().join(format!("custom-port-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+async fn example(folder: &Path) -> Result<Vec<(String, i64)>, Box<dyn StdError>> {
     let (log, database) = (folder.join("log.txt"), folder.join("words.db"));
     std::fs::write(&log, "a-1 Said \"to be or not to be\"\na-2 Thought \"quiet\"\n")?;
     count_words(&log, &database).await?;
@@ -168,9 +165,29 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
     let read = highwater::sqlite::rusqlite::Connection::open(&database)?;
     let mut select = read.prepare("SELECT word, times FROM words ORDER BY times DESC, word")?;
-    for row in select.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
-        let (word, times) = row?;
+    let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let folder = std::env::temp_dir().join(format!("custom-port-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    for (word, times) in example(&folder).await? {
         println!("{word:5} {times}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_words_of_both_runs_are_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = example(folder.path()).await.unwrap();
+        let expected = [("to", 4), ("be", 3), ("do", 1), ("is", 1), ("not", 1), ("or", 1)];
+        assert_eq!(words, expected.map(|(word, times)| (word.to_owned(), times)));
+    }
 }

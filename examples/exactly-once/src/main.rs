@@ -74,13 +74,16 @@ async fn run_to_the_end(file: &PathBuf) -> Result<Report, Box<dyn Error>> {
     Ok(highwater.run_until(std::future::ready(())).await)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let file = match std::env::args_os().nth(1) {
-        Some(file) => PathBuf::from(file),
-        None => std::env::temp_dir().join(format!("exactly-once-{}.db", std::process::id())),
-    };
-    let log = SqliteLog::open(&file, &SqliteOptions::default()).await?;
+/// What the read model says of a customer.
+#[derive(Debug, PartialEq)]
+struct Row {
+    customer: String,
+    orders: i64,
+    cents: i64,
+}
+
+async fn example(file: &PathBuf) -> Result<Vec<Row>, Box<dyn Error>> {
+    let log = SqliteLog::open(file, &SqliteOptions::default()).await?;
     for order in 0..600 {
         let customer = ["ada", "grace", "edsger"][order as usize % 3];
         let data = match order {
@@ -89,19 +92,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         place(&log, order, data).await?;
         if order == 300 {
-            let report = run_to_the_end(&file).await?;
+            let report = run_to_the_end(file).await?;
             println!("stopped in the middle: {} applied", report.projections[0].applied);
         }
     }
-    let report = run_to_the_end(&file).await?;
+    let report = run_to_the_end(file).await?;
     println!("and went on: {} applied, none twice", report.projections[0].applied);
 
-    let read = highwater::sqlite::rusqlite::Connection::open(&file)?;
+    let read = highwater::sqlite::rusqlite::Connection::open(file)?;
     let mut select = read.prepare("SELECT customer, orders, cents FROM revenue ORDER BY customer")?;
     let rows = select
-        .query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))?;
-    for row in rows {
-        let (customer, orders, cents) = row?;
+        .query_map((), |row| Ok(Row { customer: row.get(0)?, orders: row.get(1)?, cents: row.get(2)? }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let file = match std::env::args_os().nth(1) {
+        Some(file) => PathBuf::from(file),
+        None => std::env::temp_dir().join(format!("exactly-once-{}.db", std::process::id())),
+    };
+    for Row { customer, orders, cents } in example(&file).await? {
         println!("{customer:8} {orders:4} orders {:8}.{:02}", cents / 100, cents % 100);
     }
     let highwater = start(&file).await?;
@@ -111,4 +122,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     highwater.run_until(std::future::ready(())).await;
     println!("all of it is in {}", file.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_order_is_counted_once_and_the_bad_one_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = example(&folder.path().join("orders.db")).await.unwrap();
+        let total = |customer: i64| {
+            // Order 77, edsger's, does not decode.
+            (0..600).filter(|order| order % 3 == customer && *order != 77).map(|order| order * 5).sum::<i64>()
+        };
+        let row = |customer: &str, orders, cents| Row { customer: customer.to_owned(), orders, cents };
+        assert_eq!(
+            rows,
+            [row("ada", 200, total(0)), row("edsger", 199, total(2)), row("grace", 200, total(1))]
+        );
+    }
 }

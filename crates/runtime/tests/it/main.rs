@@ -6,4 +6,5 @@ mod crashes;
 mod failures;
 mod ownership;
 mod running;
+mod supervise;
 mod world;
