@@ -107,7 +107,7 @@ impl Database {
         permit: OwnedSemaphorePermit,
     ) -> Result<T, Error> {
         let conn = self.take()?;
-        begin(&conn, operation).map_err(|error| error.with("file", self.path().display()))?;
+        self.begin(&conn, operation)?;
         let result =
             work(&conn).and_then(|done| conn.execute_batch("COMMIT").during(operation).map(|()| done));
         match result {
@@ -122,6 +122,14 @@ impl Database {
             self.file.committed();
         }
         result
+    }
+
+    /// Begins a transaction that may write, when it is this process's turn.
+    pub(crate) fn begin(&self, conn: &Connection, operation: &'static str) -> Result<(), Error> {
+        let turn = self.file.turn();
+        let begun = conn.execute_batch("BEGIN IMMEDIATE").during(operation);
+        drop(turn);
+        begun.map_err(|error| error.with("file", self.path().display()))
     }
 
     /// Waits until another process, or another handle here, has committed something since `seen`; answers how
@@ -141,11 +149,6 @@ impl Database {
         let database = self.clone();
         blocking(move || Ok(database.file.watch(&database.options))).await
     }
-}
-
-/// Begins a transaction that may write.
-pub(crate) fn begin(conn: &Connection, operation: &'static str) -> Result<(), Error> {
-    conn.execute_batch("BEGIN IMMEDIATE").during(operation)
 }
 
 /// The database's clock: microseconds since 1970, in steps of a millisecond.

@@ -15,6 +15,7 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::Position;
 
 use crate::options::SqliteOptions;
+use crate::turn::{Turn, Turns};
 use crate::watch::Watch;
 
 /// What is known to be committed.
@@ -32,6 +33,7 @@ pub(crate) struct SharedFile {
     gate: Arc<Semaphore>,
     signal: watch::Sender<Signal>,
     watch: OnceLock<Option<Watch>>,
+    turns: Turns,
 }
 
 static FILES: LazyLock<Mutex<HashMap<PathBuf, Weak<SharedFile>>>> = LazyLock::new(Mutex::default);
@@ -58,6 +60,7 @@ impl SharedFile {
             gate: Arc::new(Semaphore::new(1)),
             signal: watch::Sender::default(),
             watch: OnceLock::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl SharedFile {
     pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
         let closed = |error| Error::new(ErrorKind::Closed, "wait for the database").because(error);
         self.gate.clone().acquire_owned().await.map_err(closed)
+    }
+
+    /// Waits for the turn among the writers of all processes. Blocks.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        self.turns.take(&self.path)
     }
 
     /// Something was committed.

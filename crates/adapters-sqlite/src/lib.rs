@@ -36,6 +36,7 @@ mod prefix;
 pub mod sql_projection;
 mod stopwatch;
 mod store;
+mod turn;
 mod watch;
 
 pub use rusqlite;

@@ -303,3 +303,40 @@ impl<S: BuilderStage> fmt::Debug for Builder<S> {
         f.debug_struct("Builder").field("projections", &names).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use highwater_sqlite::sql_projection::{SqlProjection, SqlProjectionDef, SqlText};
+
+    use super::*;
+
+    fn counting(name: &str, schema: &str) -> Arc<SqlProjection> {
+        let def = SqlProjectionDef {
+            name: ProjectionName::new(name).unwrap(),
+            schema: Some(SqlText::new(schema, "schema.sql")),
+            apply: Some(SqlText::new("INSERT INTO counts SELECT count(*) FROM events", "apply.sql")),
+            on: Vec::new(),
+            filter: Filter::all(),
+            tables: None,
+            log_in_store: true,
+        };
+        Arc::new(SqlProjection::new(def).unwrap())
+    }
+
+    #[tokio::test]
+    async fn e_14_a_table_with_two_makers_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let started = Highwater::builder()
+            .sqlite(folder.path().join("log.db"))
+            .planned("one", counting("one", "CREATE TABLE counts (n)"), String::new(), Default::default())
+            .planned("two", counting("two", "CREATE TABLE COUNTS (n)"), String::new(), Default::default())
+            .planned("two", counting("two", "CREATE TABLE other (n)"), String::new(), Default::default())
+            .start()
+            .await;
+        let Err(StartError::Invalid(problems)) = started else { panic!("it must not start") };
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("one and two both create the table"), "{problems:?}");
+        assert!(problems[1].contains("two is named twice"), "{problems:?}");
+        assert!(!folder.path().join("log.db").exists(), "nothing is opened before all is checked");
+    }
+}

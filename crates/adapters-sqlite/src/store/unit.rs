@@ -17,7 +17,6 @@ use super::session::{Home, Session};
 use super::tx::SqliteTx;
 use super::{failed_rows, state_row};
 use crate::cancel::{INSTRUCTIONS, clear_handler, set_handler};
-use crate::database::begin;
 use crate::error::{During, sqlite_error};
 
 // One name does for all: SQLite means the last savepoint of that name. Not through the statement cache, out
@@ -50,8 +49,7 @@ impl SqliteUnit {
     pub(super) fn begin(home: Home, deadline: Duration, cancelled: Arc<AtomicBool>) -> Result<Self, Error> {
         let session = home.slot.take(&home.database)?;
         let conn = session.tx.conn();
-        if let Err(error) = begin(conn, "begin a transaction") {
-            let error = error.with("file", home.database.path().display());
+        if let Err(error) = home.database.begin(conn, "begin a transaction") {
             // The connection has done nothing: it is as good as it was, unless it says otherwise.
             if conn.is_autocommit() && error.kind() == ErrorKind::Contention {
                 home.put(session);

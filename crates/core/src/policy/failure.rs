@@ -113,13 +113,6 @@ pub fn decide(
     }
 }
 
-/// Whether a batch ends with its first bad event: what stands before it is committed, what stands behind it
-/// waits (E-19). The other policies go on with the rest of the batch.
-#[must_use]
-pub fn stops_at_first(on_failure: OnFailure) -> bool {
-    matches!(on_failure, OnFailure::RetryInOrder | OnFailure::Halt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +162,6 @@ mod tests {
             let action = decide(policy, &decided, Some(Verdict::Skip), 1, MAX);
             assert_eq!(action, Action::SetAside(FailedState::Recorded), "{policy}");
         }
-    }
-
-    #[test]
-    fn e_19_only_in_order_and_halt_stop_at_the_first_bad_event() {
-        let stopping: Vec<_> = OnFailure::ALL.into_iter().filter(|policy| stops_at_first(*policy)).collect();
-        assert_eq!(stopping, [OnFailure::RetryInOrder, OnFailure::Halt]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use backoff::{Backoff, jittered};
 pub use batch_size::BatchSize;
 pub use class::Class;
 pub use classify::{Classifier, ClassifyError, Decided};
-pub use failure::{Action, OnFailure, decide, stops_at_first};
+pub use failure::{Action, OnFailure, decide};
 pub use message_patterns::MessagePatterns;
 pub use outage::{DIFFERENT_EVENTS, is_outage};
 pub use schedule::{Ended, Next, next};

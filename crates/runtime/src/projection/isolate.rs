@@ -11,9 +11,7 @@
 //!   segment and not the batch.
 
 use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
-use highwater_core::policy::{
-    Action, Class, DIFFERENT_EVENTS, OnFailure, Segments, decide, is_outage, stops_at_first,
-};
+use highwater_core::policy::{Action, Class, DIFFERENT_EVENTS, OnFailure, Segments, decide, is_outage};
 use highwater_core::ports::{ApplySlice, DynProjection, Moment, UnitOfWork};
 use highwater_core::settings::ProjectionSettings;
 use highwater_core::{Error, Failure};
@@ -369,11 +367,11 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         if self.result.halted != Halted::No {
             return Ok(());
         }
-        // Later events of a stream that has just been parked are held: they are told apart when the state is
-        // read again.
-        let on_failure = self.isolation.settings.on_failure;
-        let parks = on_failure == OnFailure::ParkStream && state == FailedState::Parked;
-        if (stops_at_first(on_failure) || parks) && at + 1 < self.events.len() {
+        // What is settled holds nobody up. But later events of a stream that has just been parked are held: they
+        // are told apart when the state is read again.
+        let parks =
+            self.isolation.settings.on_failure == OnFailure::ParkStream && state == FailedState::Parked;
+        if parks && at + 1 < self.events.len() {
             self.result.halted = Halted::Prefix;
         }
         Ok(())

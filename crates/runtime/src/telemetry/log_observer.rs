@@ -183,3 +183,25 @@ impl Observer for LogObserver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use highwater_testkit::time::VirtualClock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn equal_lines_are_admitted_once_in_five_seconds_with_the_count_of_the_rest() {
+        let clock = Arc::new(VirtualClock::new());
+        let observer = LogObserver::new(clock.clone());
+        let name = |name: &str| ProjectionName::new(name).unwrap();
+        assert_eq!(observer.admit(&name("p"), "no such customer"), Some(0));
+        for _ in 0..100 {
+            assert_eq!(observer.admit(&name("p"), "no such customer"), None);
+        }
+        assert_eq!(observer.admit(&name("other"), "no such customer"), Some(0), "each projection for itself");
+        clock.sleep(SUMMARY_EVERY).await;
+        assert_eq!(observer.admit(&name("p"), "no such customer"), Some(100));
+        assert_eq!(observer.admit(&name("p"), "something else"), Some(0), "news is told at once");
+    }
+}

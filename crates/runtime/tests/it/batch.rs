@@ -217,16 +217,16 @@ async fn e_19_a_clean_batch_uses_one_savepoint() {
 }
 
 #[tokio::test]
-async fn e_16_a_permanent_failure_commits_the_prefix_and_its_own_row_together() {
+async fn e_16_a_permanent_failure_commits_the_others_and_its_own_row_together() {
     let mut unit = with_savepoints(locked(acquired(state())));
     records(&mut unit, FailedState::Parked, true);
     commits(&mut unit);
     let read = piece(None, &["T", "T", "Permanent", "T"]).await;
-    let bad = read.events()[2].position();
+    let last = read.events()[3].position();
     let done = committed(apply_in_unit(unit, batch(definition(|_| ()), read), DEADLINE).await.unwrap());
-    assert_eq!((done.applied, done.failed.len()), (2, 1));
-    assert_eq!(done.state.scanned, Some(bad), "settled up to the parked event");
-    assert_eq!(done.halted, Halted::Prefix, "retry-in-order stops at the first bad event");
+    assert_eq!((done.applied, done.failed.len()), (3, 1));
+    assert_eq!(done.state.scanned, Some(last));
+    assert_eq!(done.halted, Halted::No, "a parked event is settled: nothing waits for it");
 }
 
 #[tokio::test]

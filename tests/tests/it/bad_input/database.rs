@@ -115,3 +115,15 @@ fn x_12_a_database_that_others_write_is_waited_for() {
     folder.ok(&["run", "--until-caught-up", "--fail-on-parked"]);
     assert_eq!(recorded(&folder), 727);
 }
+
+#[test]
+fn g_manual_migration_refuses_until_it_is_asked_for() {
+    let folder = Folder::empty();
+    folder.write(
+        "highwater.toml",
+        format!("migrate = \"manual\"\n[log]\nurl = \"sqlite:events.db\"\n{RECORDER}"),
+    );
+    folder.exits(4, &["import", Sample::Webhooks.here().arg()]).says(&["migrate", "events.db"]);
+    folder.ok(&["migrate"]);
+    runs_to_the_right_result(&folder);
+}
