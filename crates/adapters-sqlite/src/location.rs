@@ -3,7 +3,7 @@
 //! A database in memory is refused, though SQLite has one: the guarantees here rest on the write-ahead log,
 //! on a lock file beside the database and on other processes that look at it, and memory has none of these.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use highwater_core::error::{Error, ErrorKind};
 
@@ -32,6 +32,13 @@ pub fn path_from_url(url: &str) -> Result<PathBuf, Error> {
         return refuse("parameters behind `?` are not understood; set them in the configuration instead");
     }
     Ok(PathBuf::from(path))
+}
+
+/// The folder beside a database in which its lock files are.
+pub(crate) fn locks_folder(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".locks");
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@
 //! without after a while, and where the lock file cannot be had nobody waits at all.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use crate::location::locks_folder;
 
 /// How often the turn is asked for, and with what pause: about a second.
 const TRIES: u32 = 1_000;
@@ -53,9 +55,7 @@ impl Drop for Turn<'_> {
 }
 
 fn open(database: &Path) -> Option<File> {
-    let mut folder = database.as_os_str().to_owned();
-    folder.push(".locks");
-    let folder = PathBuf::from(folder);
+    let folder = locks_folder(database);
     let opened = std::fs::create_dir_all(&folder).and_then(|()| {
         OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("writers.turn"))
     });

@@ -12,6 +12,8 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::ProjectionName;
 use highwater_core::ports::{Claim, Owner};
 
+use crate::location::locks_folder;
+
 const CLAIM: &str = "claim a projection";
 const ASK: &str = "find out who owns a projection";
 const NAME_BYTES: u64 = 1000;
@@ -31,21 +33,15 @@ impl Drop for SqliteLease {
     }
 }
 
-fn folder_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".locks");
-    PathBuf::from(name)
-}
-
 fn lock_file(database: &Path, name: &ProjectionName) -> PathBuf {
-    folder_of(database).join(format!("{name}.lock"))
+    locks_folder(database).join(format!("{name}.lock"))
 }
 
 /// Tries to take the lock.
 pub(super) fn claim(database: &Path, name: &ProjectionName) -> Result<Claim<SqliteLease>, Error> {
     let path = lock_file(database, name);
     let failed = |error| failed(CLAIM, &path, error);
-    std::fs::create_dir_all(folder_of(database)).map_err(failed)?;
+    std::fs::create_dir_all(locks_folder(database)).map_err(failed)?;
     refuse_link(&path)?;
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use highwater_core::model::ProjectionState;
 use highwater_core::ports::{Claim, EventLog, Locked, ReadModelStore, UnitOfWork};
-use highwater_core::settings::StartFrom;
 use highwater_core::{Error, ErrorKind};
 
 use super::definition::ProjectionDefinition;
+use super::start::start_position;
 use crate::environment::Environment;
 
 /// Emptying a large table takes its time; it is one statement that nobody waits behind but this projection.
@@ -38,11 +38,7 @@ pub fn rebuild<S: ReadModelStore>(
                 .with("projection", &definition.name));
             }
         };
-        let start = match definition.settings.start_from {
-            StartFrom::Beginning => None,
-            StartFrom::End => log.head().await?,
-            StartFrom::Position(position) => Some(position),
-        };
+        let start = start_position(log, definition.settings.start_from).await?;
         let definition = definition.clone();
         let wall = environment.clock.wall_micros();
         store

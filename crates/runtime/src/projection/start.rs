@@ -44,15 +44,23 @@ pub(super) fn start<S: ReadModelStore>(
         {
             check_log(log, state, definition, environment).await?;
         }
-        let start = match definition.settings.start_from {
-            StartFrom::Beginning => None,
-            StartFrom::End => log.head().await?,
-            StartFrom::Position(position) => Some(position),
-        };
+        let start = start_position(log, definition.settings.start_from).await?;
         let definition = definition.clone();
         let wall = environment.clock.wall_micros();
         store.transact(limit, move |unit| open(unit, definition, seen, start, options, wall)).await
     }
+}
+
+/// Behind which position a projection without a state begins.
+pub(super) async fn start_position(
+    log: &dyn EventLog,
+    start_from: StartFrom,
+) -> Result<Option<Position>, Error> {
+    Ok(match start_from {
+        StartFrom::Beginning => None,
+        StartFrom::End => log.head().await?,
+        StartFrom::Position(position) => Some(position),
+    })
 }
 
 async fn open<U: UnitOfWork>(
