@@ -1,36 +1,35 @@
 //! The events: made up, the same in every run, about 200 bytes each, over 10,000 streams.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use highwater::{Append, AppendEvents, ContentType, Expected, NewEvent};
 use uuid::{Builder, Uuid};
 
-use crate::baseline::Line;
-
 const SEED: u64 = 0x5eed;
-const STREAMS: u32 = 10_000;
+pub(crate) const STREAMS: u32 = 10_000;
 const ITEMS: u32 = 200;
 /// Bytes of a payload.
-const PAYLOAD: usize = 200;
+pub(crate) const PAYLOAD: usize = 200;
 /// Microseconds of 2024-01-01T00:00:00Z, and between two events.
 const FIRST_TIME: i64 = 1_704_067_200_000_000;
 const TIME_STEP: i64 = 1_000;
 /// Appends in one transaction of the log.
 const APPENDS_A_CALL: usize = 1_000;
 /// Less than all other events together can make up for, so that a sum with it is negative in every batch.
-const RUINOUS: i64 = -1_000_000_000_000;
+pub(crate) const RUINOUS: i64 = -1_000_000_000_000;
 
 /// The type of all events.
 pub(crate) const EVENT_TYPE: &str = "ItemSold";
 /// In a poisoned log one event in so many is bad.
 pub(crate) const POISON_EVERY: u32 = 1_000;
+
+/// What an event says; the rest of its payload is passed over.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Sold<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) cents: i64,
+}
 
 /// How many bad events a poisoned log of this size has.
 pub(crate) fn poison_in(events: u32) -> u32 {
@@ -81,7 +80,8 @@ pub(crate) async fn fill(log: &dyn AppendEvents, events: u32, poisoned: bool) ->
     Ok(())
 }
 
-fn account(stream: u32) -> String {
+/// The stream with this number.
+pub(crate) fn account(stream: u32) -> String {
     format!("account-{stream:05}")
 }
 
@@ -89,7 +89,8 @@ fn id(rng: &mut fastrand::Rng) -> Uuid {
     Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid()
 }
 
-fn payload(rng: &mut fastrand::Rng, stream: u32) -> String {
+/// A payload of [`PAYLOAD`] bytes.
+pub(crate) fn payload(rng: &mut fastrand::Rng, stream: u32) -> String {
     let (item, quantity, cents) = (rng.u32(..ITEMS), rng.u32(1..10), rng.u32(100..10_000));
     let begin = format!(
         r#"{{"account":"{}","item":"item-{item:03}","quantity":{quantity},"cents":{cents},"note":""#,
@@ -104,39 +105,9 @@ fn ruinous(stream: u32) -> String {
     format!(r#"{{"account":"{account}","item":"item-000","quantity":1,"cents":{RUINOUS},"currency":"EUR"}}"#)
 }
 
-/// Writes `lines` lines to `to`: the sample file over and over, each time with streams and ids of its own.
-pub(crate) fn repeat_sample(sample: &Path, to: &Path, lines: u32) -> anyhow::Result<()> {
-    let file = File::create(to).with_context(|| format!("create {}", to.display()))?;
-    let mut out = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let mut left = lines;
-    let mut time = 0_u32;
-    while left > 0 {
-        let before = left;
-        let source = File::open(sample).with_context(|| format!("open {}", sample.display()))?;
-        for text in BufReader::new(GzDecoder::new(BufReader::new(source))).lines() {
-            if left == 0 {
-                break;
-            }
-            let text = text.with_context(|| format!("read {}", sample.display()))?;
-            let line: Line<'_> = serde_json::from_str(&text).context("parse a line of the sample")?;
-            let id = Uuid::new_v5(&line.id, &time.to_be_bytes());
-            let Line { stream, category, sequence, event_type, time: at, data, metadata, .. } = line;
-            write!(out, r#"{{"id":"{id}","stream":"{stream}-r{time}","stream_type":"{category}","#)?;
-            write!(out, r#""sequence":{sequence},"type":"{event_type}","time":"{at}","#)?;
-            writeln!(out, r#""data":{data},"metadata":{metadata}}}"#)?;
-            left -= 1;
-        }
-        anyhow::ensure!(left < before, "{} has no lines", sample.display());
-        time += 1;
-    }
-    out.finish()?.flush()?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read_model::Sold;
 
     #[test]
     fn payloads_are_valid_and_of_one_size_and_the_bad_ones_are_bad() {

@@ -5,31 +5,26 @@
 //! the rounds forgets the rounds in which the machine was disturbed. Each round begins with another
 //! contestant, so that nobody always runs behind the same one.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use highwater::TokioClock;
 use highwater::core::ports::Clock;
 use serde::Serialize;
 
-/// What a contestant does with the database at a path.
-pub(crate) type Step<'b> = Box<dyn Fn(&Path) -> anyhow::Result<()> + 'b>;
+/// One run of a contestant on a fresh input, with a check of what came out: the seconds of what is timed.
+pub(crate) type Turn<'b> = Box<dyn Fn() -> anyhow::Result<f64> + 'b>;
 
-/// Something that turns a database with a log into one with a read model, and is timed.
+/// Something that makes a read model out of a log, and is timed.
 pub(crate) struct Contestant<'b> {
-    /// Its name; unique.
+    /// Its name; unique among those that it is interleaved with.
     pub(crate) name: &'static str,
-    /// The database that it gets a copy of.
-    pub(crate) input: PathBuf,
     /// How many events it works through; 0 = its time alone says something.
     pub(crate) events: u32,
     /// The statements that it runs, for the report.
     pub(crate) sql: Vec<&'static str>,
-    /// What is timed; gets the copy's path.
-    pub(crate) run: Step<'b>,
-    /// Whether the result is right; not timed.
-    pub(crate) check: Step<'b>,
+    /// One run.
+    pub(crate) turn: Turn<'b>,
 }
 
 /// The times of a contestant, one a round.
@@ -75,6 +70,13 @@ impl Spread {
     }
 }
 
+/// The value that `percent` of all samples do not exceed; zero where there are none.
+pub(crate) fn percentile(samples: &mut [Duration], percent: usize) -> Duration {
+    samples.sort_unstable();
+    let at = (samples.len() * percent).div_ceil(100).saturating_sub(1);
+    samples.get(at).copied().unwrap_or_default()
+}
+
 /// How many times as fast one is as the other, round by round.
 pub(crate) fn ratio(contestant: &Measured, baseline: &Measured) -> Spread {
     let ratios: Vec<f64> =
@@ -82,15 +84,22 @@ pub(crate) fn ratio(contestant: &Measured, baseline: &Measured) -> Spread {
     Spread::of(&ratios)
 }
 
-/// Runs all contestants in turn, `rounds` times, each on a fresh copy of its input in `folder`.
+/// How long `run` takes, in seconds.
+///
+/// # Errors
+/// Its own.
+pub(crate) fn timed(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let clock = TokioClock::new();
+    let started = clock.now();
+    run()?;
+    Ok(clock.now().since(started).as_secs_f64())
+}
+
+/// Runs all contestants in turn, `rounds` times.
 ///
 /// # Errors
 /// When a run fails or its result is wrong.
-pub(crate) fn interleave(
-    contestants: &[Contestant<'_>],
-    rounds: u32,
-    folder: &Path,
-) -> anyhow::Result<Vec<Measured>> {
+pub(crate) fn interleave(contestants: &[Contestant<'_>], rounds: u32) -> anyhow::Result<Vec<Measured>> {
     let mut measured: Vec<Measured> = contestants
         .iter()
         .map(|contestant| Measured {
@@ -105,30 +114,11 @@ pub(crate) fn interleave(
         for turn in 0..contestants.len() {
             let at = (first + turn) % contestants.len();
             eprintln!("round {} of {rounds}: {}", round + 1, contestants[at].name);
-            let seconds = once(&contestants[at], folder).with_context(|| contestants[at].name)?;
+            let seconds = (contestants[at].turn)().with_context(|| contestants[at].name)?;
             measured[at].seconds.push(seconds);
         }
     }
     Ok(measured)
-}
-
-fn once(contestant: &Contestant<'_>, folder: &Path) -> anyhow::Result<f64> {
-    let run = tempfile::tempdir_in(folder).context("make a folder for the run")?;
-    let database = fresh_copy(&contestant.input, run.path())?;
-    let clock = TokioClock::new();
-    let started = clock.now();
-    (contestant.run)(&database)?;
-    let took = clock.now().since(started);
-    (contestant.check)(&database).context("the result is wrong")?;
-    Ok(took.as_secs_f64())
-}
-
-/// A copy that is on the disk: else the first commit of the run would have to write it.
-pub(crate) fn fresh_copy(input: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let database = folder.join("bench.db");
-    let copied = fs::copy(input, &database).and_then(|_| File::open(&database)?.sync_all());
-    copied.with_context(|| format!("copy {} to {}", input.display(), database.display()))?;
-    Ok(database)
 }
 
 #[cfg(test)]
@@ -149,5 +139,13 @@ mod tests {
     fn a_ratio_is_taken_within_a_round_so_that_a_slow_round_does_not_count() {
         let (product, loops) = (measured(&[1.0, 10.0, 1.0]), measured(&[0.5, 5.0, 0.5]));
         assert_eq!(ratio(&product, &loops), Spread { median: 0.5, min: 0.5, max: 0.5 });
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_samples() {
+        let mut samples: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut samples, 50), Duration::from_millis(100));
+        assert_eq!(percentile(&mut samples, 99), Duration::from_millis(198));
+        assert_eq!(percentile(&mut [], 99), Duration::ZERO);
     }
 }

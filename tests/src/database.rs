@@ -6,6 +6,21 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+/// What the figures of a run are read from, whatever the database.
+pub trait Tables {
+    /// The first column as text.
+    fn texts(&self, sql: &str) -> Vec<String>;
+
+    /// The first column by its second, a number.
+    ///
+    /// # Panics
+    /// When a key comes twice.
+    fn counts(&self, sql: &str) -> BTreeMap<String, u64>;
+
+    /// One number, 0 for NULL.
+    fn number(&self, sql: &str) -> i64;
+}
+
 /// A connection of the test's own.
 pub struct Database(Connection);
 
@@ -97,5 +112,19 @@ impl Database {
         let this = Self::write(path);
         this.run("BEGIN IMMEDIATE");
         this
+    }
+}
+
+impl Tables for Database {
+    fn texts(&self, sql: &str) -> Vec<String> {
+        Self::texts(self, sql)
+    }
+
+    fn counts(&self, sql: &str) -> BTreeMap<String, u64> {
+        Self::counts(self, sql)
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        Self::number(self, sql)
     }
 }

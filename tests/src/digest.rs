@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::database::Database;
+use crate::database::Tables;
 
 /// SHA-256 in lower-case hexadecimal.
 #[must_use]
@@ -30,9 +30,9 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Reads the read model of [`crate::projections::RECORDER`].
+    /// Reads the read model of [`crate::projections::RECORDER`], or of its like on another database.
     #[must_use]
-    pub fn read(database: &Database) -> Self {
+    pub fn read(database: &impl Tables) -> Self {
         let ids = database.texts("SELECT id FROM handled ORDER BY nr");
         let counts = database.counts("SELECT stream, events FROM stream_events");
         let lines =

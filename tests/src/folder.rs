@@ -16,15 +16,22 @@ use crate::running::{Output, Running};
 /// How long a command may take that is to end by itself: far more than any takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// The log of a folder, unless another one is given.
+const SQLITE: &str = "[log]\nurl = \"sqlite:events.db\"\n";
+
 /// A temporary folder, gone when it is dropped.
 #[derive(Debug)]
-pub struct Folder(TempDir);
+pub struct Folder {
+    folder: TempDir,
+    log: String,
+}
 
 impl Folder {
     /// An empty folder.
     #[must_use]
     pub fn empty() -> Self {
-        Self(tempfile::tempdir().expect("a temporary folder can be made"))
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self { folder, log: SQLITE.to_owned() }
     }
 
     /// A folder whose `highwater.toml` has its log in `events.db`, and this behind it.
@@ -35,21 +42,29 @@ impl Folder {
         this
     }
 
-    /// Writes the config anew.
+    /// A folder whose `highwater.toml` begins with this table `[log]`, and has this behind it.
+    #[must_use]
+    pub fn with_log(log: &str, config: &str) -> Self {
+        let this = Self { log: log.to_owned(), ..Self::empty() };
+        this.configure(config);
+        this
+    }
+
+    /// Writes the config anew, behind the same log.
     pub fn configure(&self, config: &str) {
-        self.write("highwater.toml", format!("[log]\nurl = \"sqlite:events.db\"\n{config}"));
+        self.write("highwater.toml", format!("{}{config}", self.log));
     }
 
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     /// A file in it.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// Writes a file in it.

@@ -1,5 +1,6 @@
 //! Helpers of the end-to-end suites: the real binary in a folder of its own, the sample events with their
-//! published figures, and SQL projections that show whether each event was handled once, in order.
+//! published figures, SQL projections that show whether each event was handled once, in order, and servers that a
+//! test may crash.
 
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ mod database;
 mod digest;
 mod folder;
 mod poll;
+pub mod postgres;
 pub mod projections;
 mod random;
 mod running;
 mod sample;
 
 pub use binary::binary;
-pub use database::Database;
+pub use database::{Database, Tables};
 pub use digest::{Checked, hex_sha256};
 pub use folder::Folder;
 pub use poll::{CLOCK, pause, poll};

@@ -76,6 +76,12 @@ impl Running {
         self.output(status)
     }
 
+    /// The number by which the system knows it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -1,26 +1,33 @@
-//! `cargo xtask ci`: every check that a change must pass, cheapest first, the suite last.
+//! `cargo xtask ci`: every check that a change must pass, cheapest first, the suite last. The servers come before
+//! them all, so that a missing one is told at once.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::{cargo, deps, features, test};
+use crate::{
+    cargo, deps, features,
+    services::{self, Options},
+    test,
+};
 
 type Step<'a> = (&'a str, &'a dyn Fn() -> anyhow::Result<()>);
 
-/// Runs every step.
+/// Runs every step; every backend is required.
 ///
 /// # Errors
-/// The first step that fails, by name.
-pub(crate) fn run() -> anyhow::Result<()> {
-    run_steps(&[
-        ("fmt", &fmt),
-        ("clippy", &clippy),
-        ("deps", &deps::check),
-        ("docs", &docs),
-        ("features", &features::check),
-        ("test", &|| test::run(&[])),
-    ])
+/// The first step that fails, by name, and a backend that cannot be had.
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    services::with(Options { required: true, ..options }, |services| {
+        run_steps(&[
+            ("fmt", &fmt),
+            ("clippy", &clippy),
+            ("deps", &deps::check),
+            ("docs", &docs),
+            ("features", &features::check),
+            ("test", &|| test::run(services, &[])),
+        ])
+    })
 }
 
 fn fmt() -> anyhow::Result<()> {

@@ -9,13 +9,14 @@ mod ci;
 mod deps;
 mod features;
 mod metadata;
+mod services;
 mod test;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
+use clap::{Args, Parser};
 
-use crate::cargo::ChildFailed;
+use crate::{cargo::ChildFailed, services::Options};
 
 /// Chores of the Highwater workspace
 #[derive(Parser)]
@@ -25,18 +26,42 @@ enum Chore {
     Deps,
     /// Run the whole suite: with cargo-nextest where it is installed, else with cargo test
     Test {
+        #[command(flatten)]
+        servers: Servers,
         /// Arguments for the test runner, after `--`; with any, the documentation's examples are left out
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Run every check that CI runs, stopping at the first that fails
-    Ci,
+    /// Run every check that CI runs, stopping at the first that fails; a backend that cannot be had is a failure
+    Ci {
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Find or start the servers that tests need, print the variables that name them, and wait for Ctrl-C
+    Services {
+        #[command(flatten)]
+        servers: Servers,
+    },
     /// Build and run the benchmark in the release profile
     Bench {
         /// Arguments for the benchmark program
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+}
+
+/// How servers are had
+#[derive(Args)]
+struct Servers {
+    /// Install no package, where a server is missing and we are root
+    #[arg(long)]
+    no_install: bool,
+}
+
+impl Servers {
+    fn options(&self) -> Options {
+        Options::tests(!self.no_install)
+    }
 }
 
 fn main() -> ExitCode {
@@ -52,12 +77,19 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> anyhow::Result<()> {
     match chore {
         Chore::Deps => deps::check(),
-        Chore::Test { args } => test::run(&args),
-        Chore::Ci => ci::run(),
+        Chore::Test { servers, args } => {
+            services::with(servers.options(), |services| test::run(services, &args))
+        }
+        Chore::Ci { servers } => ci::run(servers.options()),
+        Chore::Services { servers } => services::run(servers.options()),
         Chore::Bench { args } => {
             // Its import measures the program itself, which it finds beside its own.
             cargo::run(&mut cargo::cargo(["build", "--release", "-p", "highwater", "--bin", "highwater"]))?;
-            cargo::run(cargo::cargo(["run", "--release", "-p", "highwater-bench", "--"]).args(args))
+            let options = Options { durable: true, ..Options::tests(false) };
+            services::with(options, |services| {
+                let mut bench = cargo::cargo(["run", "--release", "-p", "highwater-bench", "--"]);
+                cargo::run(services.tell(bench.args(args)))
+            })
         }
     }
 }
@@ -83,11 +115,12 @@ mod tests {
 
     #[test]
     fn arguments_are_passed_on_as_they_are() {
-        let Chore::Test { args } = Chore::parse_from(["cargo xtask", "test", "--", "--no-capture", "e_19"])
-        else {
+        let line = ["cargo xtask", "test", "--no-install", "--", "--no-capture", "e_19"];
+        let Chore::Test { args, servers } = Chore::parse_from(line) else {
             panic!("not parsed as a test run");
         };
         assert_eq!(args, ["--no-capture", "e_19"]);
+        assert!(servers.no_install && !servers.options().install);
 
         let Chore::Bench { args } = Chore::parse_from(["cargo xtask", "bench", "--events", "10"]) else {
             panic!("not parsed as a benchmark run");

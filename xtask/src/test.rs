@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::cargo;
+use crate::{cargo, services::Services};
 
 /// Tells tests of other crates where the `highwater` binary is; cargo tells only the binary's own.
 const BINARY: &str = "HIGHWATER_BIN";
@@ -22,17 +22,19 @@ const TEST_DATA: &str = "HIGHWATER_TEST_DATA";
 /// One selection for every call: another one would change the unified features and compile the crates anew.
 const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
 
-/// Runs the suite; `args` go to the test runner, and with any the documentation's examples are left out.
+/// Runs the suite with the servers that it needs; `args` go to the test runner, and with any the documentation's examples are left out.
 ///
 /// # Errors
 /// The first call of cargo that fails, or a data folder that is not there.
-pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
+pub(crate) fn run(services: &Services, args: &[OsString]) -> anyhow::Result<()> {
     let mut variables = vec![(BINARY, build_binary()?)];
     if let Some(folder) = env::var_os(TEST_DATA) {
         variables.push((TEST_DATA, data_folder(Path::new(&folder))?));
     }
     if args.is_empty() {
-        cargo::run(cargo::cargo(["test"]).args(EVERYTHING).arg("--doc").envs(variables.clone()))?;
+        let mut examples = cargo::cargo(["test"]);
+        examples.args(EVERYTHING).arg("--doc").envs(variables.clone());
+        cargo::run(services.tell(&mut examples))?;
     } else {
         eprintln!("test: the documentation's examples are left out, because the runner got arguments");
     }
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
         test.args(EVERYTHING).arg("--all-targets");
         test
     };
-    cargo::run(runner.args(args).envs(variables))
+    cargo::run(services.tell(runner.args(args).envs(variables)))
 }
 
 /// Builds the `highwater` binary and returns its path, as cargo reports it.

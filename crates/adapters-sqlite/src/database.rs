@@ -118,10 +118,21 @@ impl Database {
             Err(_) => drop(conn),
         }
         drop(permit);
-        if result.is_ok() {
-            self.file.committed();
+        match result {
+            Ok(done) => {
+                self.file.committed();
+                Ok(done)
+            }
+            Err(error) => Err(self.located(error)),
         }
-        result
+    }
+
+    /// Says which file it was, where that is what somebody has to see to: the disk under it.
+    pub(crate) fn located(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Unavailable => error.with("file", self.path().display()),
+            _ => error,
+        }
     }
 
     /// Begins a transaction that may write, when it is this process's turn.

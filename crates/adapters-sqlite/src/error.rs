@@ -22,12 +22,18 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
 
 /// The error of `operation` that `cause` makes.
 pub(crate) fn sqlite_error(operation: &'static str, cause: rusqlite::Error) -> Error {
-    let error = Error::new(kind_of(&cause), operation);
+    let kind = kind_of(&cause);
+    let error = Error::new(kind, operation);
     let error = match code_of(&cause) {
         Some(code) => error.code(code),
         None => error,
     };
-    error.because(cause)
+    match kind {
+        // Its type still tells the class.
+        ErrorKind::Other => error.because(cause),
+        // SQLite's own text, without the code's that rusqlite puts behind it: the code is said already.
+        _ => error.because(cause.to_string()),
+    }
 }
 
 /// Says what was done when the driver failed.
@@ -60,5 +66,12 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Schema);
         assert_eq!(error.backend_code(), Some("SQLITE_ERROR"));
         assert!(error.chain().starts_with("read the log: no such table: missing"), "{}", error.chain());
+        let full = rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+            Some("database or disk is full".to_owned()),
+        );
+        let full = sqlite_error("append events", full);
+        assert_eq!((full.kind(), full.backend_code()), (ErrorKind::Unavailable, Some("SQLITE_FULL")));
+        assert_eq!(full.chain(), "append events: database or disk is full");
     }
 }

@@ -3,8 +3,13 @@
 //! Names stand in the text as literals: a condition belongs to one reader or one view, which keep their
 //! statements. Columns stand behind a unary plus, which keeps SQLite from choosing the index on streams,
 //! whose order is not the log's, over the range of positions that the reader has cut to size.
+//!
+//! SQLite has no SHA-256, so the hash of a stream is a function of ours, which each connection is given.
 
-use highwater_core::model::{Filter, Pattern};
+use highwater_core::model::{Filter, Pattern, stream_hash};
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
 
 use crate::prefix::end_of;
 
@@ -14,7 +19,24 @@ pub(crate) fn filter_sql(filter: &Filter) -> Option<String> {
     all.extend(any_of("type", &filter.types));
     all.extend(any_of("stream", &filter.streams));
     all.extend(any_of("type", &filter.except_types).map(|condition| format!("NOT {condition}")));
+    all.extend(
+        filter
+            .partition
+            .filter(|partition| !partition.is_all())
+            .map(|part| format!("highwater_stream_hash(stream) % {} = {}", part.of, part.index)),
+    );
     (!all.is_empty()).then(|| all.join(" AND "))
+}
+
+/// Gives a connection the function that the condition of a partition calls.
+pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
+    // Innocuous: a view that stands in the schema may call it.
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    conn.create_scalar_function("highwater_stream_hash", 1, flags, |call| match call.get_raw(0) {
+        ValueRef::Text(stream) => Ok(Some(i64::from(stream_hash(std::str::from_utf8(stream)?)))),
+        _ => Ok(None),
+    })
 }
 
 /// `None` for an empty list, which asks nothing.
@@ -65,8 +87,8 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use highwater_core::model::Partition;
     use proptest::prelude::*;
-    use rusqlite::Connection;
 
     use super::*;
 
@@ -104,6 +126,7 @@ mod tests {
     fn log() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
         conn.execute_batch("CREATE TABLE log (type TEXT NOT NULL, stream TEXT NOT NULL)").unwrap();
+        register(&conn).unwrap();
         conn
     }
 
@@ -111,9 +134,11 @@ mod tests {
         #[test]
         fn sql_lets_through_exactly_what_the_filter_does(
             types in patterns(), streams in patterns(), except_types in patterns(),
+            partition in proptest::option::of((0..3_u32, 1..4_u32)),
             events in proptest::collection::vec((name(), name()), 1..20),
         ) {
-            let (conn, filter) = (log(), Filter { types, streams, except_types });
+            let partition = partition.map(|(index, of)| Partition { index: index % of, of });
+            let (conn, filter) = (log(), Filter { types, streams, except_types, partition });
             for (event_type, stream) in &events {
                 prop_assert_eq!(
                     lets_through(&conn, &filter, event_type, stream),

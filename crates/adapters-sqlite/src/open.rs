@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use highwater_core::error::{Error, ErrorKind};
 
 use crate::error::{During, sqlite_error};
+use crate::filter_sql::register;
 use crate::options::SqliteOptions;
 
 const OPEN: &str = "open the database";
@@ -63,6 +64,7 @@ fn try_connect(path: &Path, options: &SqliteOptions, role: Role) -> Result<Conne
     if let Some(pages) = options.max_pages {
         conn.execute_batch(&format!("PRAGMA max_page_count = {pages}")).during(OPEN)?;
     }
+    register(&conn).during(OPEN)?;
     conn.set_prepared_statement_cache_capacity(options.statement_cache);
     Ok(conn)
 }
@@ -92,6 +94,7 @@ fn check_place(path: &Path, options: &SqliteOptions) -> Result<(), Error> {
 }
 
 fn explain(path: &Path, cause: rusqlite::Error) -> Error {
+    let extended = cause.sqlite_error().map(|error| error.extended_code);
     let (kind, hint) = match cause.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
             ErrorKind::Invalid,
@@ -99,6 +102,11 @@ fn explain(path: &Path, cause: rusqlite::Error) -> Error {
         ),
         Some(ErrorCode::NotADatabase) => {
             (ErrorKind::Corrupt, "the file is not a SQLite database; is the path right?")
+        }
+        _ if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+            return Error::new(ErrorKind::Unavailable, OPEN)
+                .code("SQLITE_FULL")
+                .because("the disk is full: there is no room for the -shm file that SQLite keeps beside it");
         }
         _ => return sqlite_error(OPEN, cause),
     };

@@ -70,6 +70,14 @@ impl ProjectionOptions {
         self
     }
 
+    /// Into how many partitions it is divided, by a hash of the stream; they are spread over the instances, and
+    /// order holds within a stream. A change needs a new version or a rebuild. Default: 1.
+    #[must_use]
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.settings.partitions = partitions;
+        self
+    }
+
     /// What happens to an event that can never be applied, or has had all its attempts. Default: retry in order,
     /// then park.
     #[must_use]
@@ -154,6 +162,25 @@ impl Builder<NoStore> {
     #[must_use]
     pub fn sqlite(self, path: impl Into<std::path::PathBuf>) -> Builder<crate::compose::SqliteStage> {
         self.store(crate::compose::SqliteStage::new(path.into()))
+    }
+
+    /// Read models, their state and the event log in this PostgreSQL database, in the schema `highwater`:
+    /// `postgres://user:password@host:port/database`.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres(self, url: impl Into<String>) -> Builder<crate::compose::PostgresStage> {
+        self.postgres_with(url, highwater_postgres::PgOptions::default())
+    }
+
+    /// As [`Builder::postgres`], with options: another schema, more connections.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres_with(
+        self,
+        url: impl Into<String>,
+        options: highwater_postgres::PgOptions,
+    ) -> Builder<crate::compose::PostgresStage> {
+        self.store(crate::compose::PostgresStage::new(url.into(), options))
     }
 
     /// A store of your own.

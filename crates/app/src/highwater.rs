@@ -5,16 +5,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::model::{Position, ProjectionName};
+use highwater_core::model::{Position, ProjectionPart};
 use highwater_core::ports::{EventLog, Moment, ProjectionControl, ReadModelStore};
 use highwater_core::{Error, ErrorKind};
 use highwater_runtime::Environment;
-use highwater_runtime::projection::{Phase, ProjectionStatus, RunEnd, StatusCell};
+use highwater_runtime::projection::{
+    Phase, ProjectionStatus, RewindTo, Rewound, RunEnd, Spreading, StatusCell,
+};
 use highwater_runtime::supervise::{Finished, Supervisor};
-use tokio_util::sync::CancellationToken;
 
-use crate::plan::{AnyRunner, OnStore, Planned};
-use crate::report::{Outcome, ProjectionReport, Report};
+use crate::parts::{Running, whole, worst};
+use crate::plan::{OnStore, Planned};
+use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
 use crate::wait::{Waited, wait_for};
 
 /// How often the state row of a projection that is being started is looked for.
@@ -32,22 +34,24 @@ pub struct Highwater {
 
 /// A view of what each projection is doing.
 #[derive(Debug, Clone)]
-pub struct StatusWatch(Vec<StatusCell>);
+pub struct StatusWatch(Vec<Vec<StatusCell>>);
 
 impl StatusWatch {
-    /// What each projection is doing now.
+    /// What each projection is doing now, its partitions in this instance taken together.
     #[must_use]
     pub fn get(&self) -> Vec<ProjectionStatus> {
-        self.0.iter().map(StatusCell::get).collect()
+        self.0.iter().map(|cells| whole(cells.iter().map(StatusCell::get))).collect()
     }
-}
 
-struct Running {
-    name: ProjectionName,
-    status: StatusCell,
-    runner: Arc<dyn AnyRunner>,
-    stop: CancellationToken,
-    ended: Option<RunEnd>,
+    /// What each partition of each projection is doing now.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<ProjectionStatus> {
+        self.cells().map(StatusCell::get).collect()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &StatusCell> {
+        self.0.iter().flatten()
+    }
 }
 
 impl Highwater {
@@ -64,12 +68,16 @@ impl Highwater {
             .into_iter()
             .map(|planned| {
                 let name = planned.definition.name.clone();
-                let status = StatusCell::new(name.clone());
+                let partitions = planned.definition.partitions();
+                let part = |partition| ProjectionPart::new(name.clone(), partition);
+                let status: Vec<_> = (0..partitions).map(|n| StatusCell::new(part(n))).collect();
                 let mut environment = environment.clone();
                 if planned.definition.settings.message_patterns {
                     environment.classifier = environment.classifier.with_patterns();
                 }
-                let runner: Arc<dyn AnyRunner> = Arc::new(OnStore {
+                let spreading = (partitions > 1)
+                    .then(|| Spreading::new(open_store(), name.clone(), partitions, environment.clone()));
+                let runner = Arc::new(OnStore {
                     store: Arc::new(open_store()),
                     open_store: open_store.clone(),
                     log: log.clone(),
@@ -77,24 +85,24 @@ impl Highwater {
                     environment,
                     options: planned.options,
                     status: status.clone(),
+                    spreading,
                 });
-                let stop = launch(&mut supervisor, &name, &status, &runner);
-                Running { name, status, runner, stop, ended: None }
+                Running::launch(&mut supervisor, name, runner, status)
             })
             .collect();
         Self { environment, log, control, supervisor, runners, started }
     }
 
-    /// What each projection is doing.
+    /// What each projection is doing, its partitions in this instance taken together.
     #[must_use]
     pub fn status(&self) -> Vec<ProjectionStatus> {
-        self.runners.iter().map(|running| running.status.get()).collect()
+        self.runners.iter().map(Running::status).collect()
     }
 
     /// What each projection is doing, also while the run itself is being awaited.
     #[must_use]
     pub fn watch(&self) -> StatusWatch {
-        StatusWatch(self.runners.iter().map(|running| running.status.clone()).collect())
+        StatusWatch(self.runners.iter().map(Running::cells).collect())
     }
 
     /// The event log.
@@ -119,7 +127,7 @@ impl Highwater {
         let deadline = clock.now() + timeout;
         // The state row is written by the runner's start: until then there is nothing to look at.
         loop {
-            match running.status.get().phase {
+            match running.status().phase {
                 Phase::Faulted { reason } => return Ok(Waited::Faulted(reason)),
                 Phase::Starting | Phase::StandingBy if clock.now() < deadline => {}
                 _ => break,
@@ -168,27 +176,51 @@ impl Highwater {
     /// # Errors
     /// `NotFound` for an unknown name, `Busy` if another instance owns it, or why it could not be emptied.
     pub async fn rebuild(&mut self, name: &str) -> Result<u64, Error> {
+        let at = self.stop_one(name).await?;
+        let rebuilt = self.runners[at].runner.rebuild().await;
+        self.launch_again(at);
+        rebuilt.map(|state| state.generation)
+    }
+
+    /// Stops a projection, sets it back to `to` (`None` = before the first event) with its read model as it is, and
+    /// starts it again: what stands behind `to` is applied a second time. For a read model that bears that, or that
+    /// was restored to that position as well, and for a log that was restored from an older backup (E-7). It is
+    /// started again even if it could not be set back; nothing has changed then.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, `Busy` if another instance owns it, `Invalid` for a position that it or the
+    /// log has not reached, or why log or store cannot be asked.
+    pub async fn rewind(&mut self, name: &str, to: Option<Position>) -> Result<Rewound, Error> {
+        let at = self.stop_one(name).await?;
+        let to = RewindTo { position: to, dry_run: false };
+        let rewound = self.runners[at].runner.rewind(&*self.control, to).await;
+        self.launch_again(at);
+        rewound
+    }
+
+    /// Stops a projection and waits for its end; where it stands among the runners.
+    async fn stop_one(&mut self, name: &str) -> Result<usize, Error> {
         self.running(name)?;
         let at = self.runners.iter().position(|running| running.name.as_str() == name).unwrap_or_default();
-        self.runners[at].stop.cancel();
-        while self.runners[at].ended.is_none() {
+        self.runners[at].stop();
+        while !self.runners[at].has_ended() {
             match self.supervisor.finished().await {
                 Some(finished) => self.note(finished),
                 None => break,
             }
         }
-        let rebuilt = self.runners[at].runner.rebuild().await;
-        let running = &mut self.runners[at];
-        running.ended = None;
-        running.stop = launch(&mut self.supervisor, &running.name, &running.status, &running.runner);
-        rebuilt.map(|state| state.generation)
+        Ok(at)
+    }
+
+    fn launch_again(&mut self, at: usize) {
+        self.runners[at].launch_again(&mut self.supervisor);
     }
 
     /// Runs until `stop` is ready or every projection has ended; then lets running batches finish, commits, and
     /// says what was done.
     pub async fn run_until(mut self, stop: impl Future<Output = ()> + Send) -> Report {
         self.until(stop).await;
-        self.stop_all(Outcome::Stopped).await
+        self.stop_all(|_, _| Outcome::Stopped).await
     }
 
     /// Runs until every projection has settled what the log holds now, is paused, faulted, or another instance
@@ -202,27 +234,18 @@ impl Highwater {
     ) -> Result<Report, Error> {
         let head = self.log.head().await?;
         let caught_up = all_done(self.watch(), head);
-        let stopped = tokio::select! {
-            () = self.until(stop) => true,
-            () = caught_up => false,
-        };
-        let asked = if stopped { Outcome::Stopped } else { Outcome::CaughtUp };
-        let before: Vec<_> = self.status();
-        let mut report = self.stop_all(asked).await;
-        for (entry, status) in report.projections.iter_mut().zip(before) {
-            if !matches!(entry.outcome, Outcome::Faulted(_)) {
-                entry.outcome = match status.phase {
-                    Phase::StandingBy => Outcome::Busy,
-                    Phase::Paused => Outcome::Paused,
-                    _ if head.is_none_or(|head| entry.scanned.is_some_and(|at| at >= head)) => {
-                        Outcome::CaughtUp
-                    }
-                    Phase::Stalled { reason } => Outcome::Stalled(reason),
-                    _ => Outcome::Stopped,
-                };
-            }
+        tokio::select! {
+            () = self.until(stop) => {}
+            () = caught_up => {}
         }
-        Ok(report)
+        let outcome = |before: &ProjectionStatus, after: &ProjectionStatus| match &before.phase {
+            Phase::StandingBy => Outcome::Busy,
+            Phase::Paused => Outcome::Paused,
+            _ if head.is_none_or(|head| after.scanned.is_some_and(|at| at >= head)) => Outcome::CaughtUp,
+            Phase::Stalled { reason } => Outcome::Stalled(reason.clone()),
+            _ => Outcome::Stopped,
+        };
+        Ok(self.stop_all(outcome).await)
     }
 
     async fn until(&mut self, stop: impl Future<Output = ()> + Send) {
@@ -239,23 +262,38 @@ impl Highwater {
         }
     }
 
-    async fn stop_all(mut self, asked: Outcome) -> Report {
+    /// `outcome` says of a partition that has not faulted how it ended, by what it did before it was asked to stop
+    /// and when it had.
+    async fn stop_all(mut self, outcome: impl Fn(&ProjectionStatus, &ProjectionStatus) -> Outcome) -> Report {
+        let before = self.watch().partitions();
         self.supervisor.stop();
         while let Some(finished) = self.supervisor.finished().await {
             self.note(finished);
         }
         let took = self.environment.clock.now().since(self.started);
+        let mut before = before.iter();
         let projections = self
             .runners
             .into_iter()
             .map(|running| {
-                let status = running.status.get();
+                let status = running.status();
+                let parts = running.parts.into_iter().zip(&mut before).map(|(part, before)| {
+                    let after = part.status.get();
+                    PartitionReport {
+                        partition: after.partition,
+                        outcome: match part.ended {
+                            Some(RunEnd::Faulted { reason }) => Outcome::Faulted(reason),
+                            Some(RunEnd::Stopped) | None => outcome(before, &after),
+                        },
+                        applied: after.applied,
+                        failed: after.failed,
+                        scanned: after.scanned,
+                    }
+                });
+                let partitions: Vec<_> = parts.collect();
                 ProjectionReport {
                     name: running.name,
-                    outcome: match running.ended {
-                        Some(RunEnd::Faulted { reason }) => Outcome::Faulted(reason),
-                        Some(RunEnd::Stopped) | None => asked.clone(),
-                    },
+                    outcome: worst(partitions.iter().map(|part| part.outcome.clone())),
                     applied: status.applied,
                     failed: status.failed,
                     recovered: status.recovered,
@@ -263,6 +301,7 @@ impl Highwater {
                     batches: status.batches,
                     scanned: status.scanned,
                     took,
+                    partitions: if partitions.len() > 1 { partitions } else { Vec::new() },
                 }
             })
             .collect();
@@ -270,8 +309,11 @@ impl Highwater {
     }
 
     fn note(&mut self, finished: Finished) {
-        if let Some(running) = self.runners.iter_mut().find(|running| running.name == finished.name) {
-            running.ended = Some(finished.end);
+        let Finished { part, end } = finished;
+        let found = self.runners.iter_mut().find(|running| running.name == part.name);
+        let of_it = found.into_iter().flat_map(|running| &mut running.parts);
+        for it in of_it.filter(|it| it.status.get().partition == part.partition) {
+            it.ended = Some(end.clone());
         }
     }
 
@@ -285,21 +327,11 @@ impl Highwater {
     }
 }
 
-fn launch(
-    supervisor: &mut Supervisor,
-    name: &ProjectionName,
-    status: &StatusCell,
-    runner: &Arc<dyn AnyRunner>,
-) -> CancellationToken {
-    let runner = runner.clone();
-    supervisor.start(name.clone(), status.clone(), move |stop| runner.run(stop))
-}
-
 /// Ends when no projection has anything more to do for a catch-up to `head`.
 async fn all_done(watch: StatusWatch, head: Option<Position>) {
     // One that is done may have more to do a moment later: a stand-by that takes over.
-    while !watch.get().iter().all(|status| is_done(status, head)) {
-        for cell in &watch.0 {
+    while !watch.partitions().iter().all(|status| is_done(status, head)) {
+        for cell in watch.cells() {
             if cell.subscribe().wait_for(|status| is_done(status, head)).await.is_err() {
                 // Its runner is gone, and says nothing more.
                 return;
@@ -308,7 +340,7 @@ async fn all_done(watch: StatusWatch, head: Option<Position>) {
     }
 }
 
-/// Whether a catch-up to `head` has nothing more to wait for from this projection.
+/// Whether a catch-up to `head` has nothing more to wait for from this partition.
 fn is_done(status: &ProjectionStatus, head: Option<Position>) -> bool {
     match status.phase {
         Phase::Paused | Phase::StandingBy | Phase::Faulted { .. } | Phase::Stopped => true,

@@ -43,18 +43,19 @@
 //! read model moves in it, together with the position: **exactly once**. It needs `panic = "unwind"`, the default:
 //! a panic is caught and counts as a failure of its event.
 //!
-//! Adapters are Cargo features: `sqlite` (embedded; on by default), `cli` (the binary). A library user takes
-//! `default-features = false, features = ["sqlite"]`.
+//! Adapters are Cargo features: `sqlite` (embedded), `postgres`, `cli` (the binary); all are on by default. A
+//! library user takes `default-features = false, features = ["sqlite"]`.
 
 #![warn(missing_docs)]
 
 mod builder;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod compose;
 mod highwater;
+mod parts;
 mod plan;
 mod report;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod spec;
 mod stage;
 pub mod wait;
@@ -69,22 +70,28 @@ pub use highwater_core::ports::{
 };
 pub use highwater_core::settings::{ProjectionSettings, SavepointMode, StartFrom, Violation};
 pub use highwater_core::{Error, ErrorKind, Failure, OrVerdict, Retry, Verdict};
-pub use highwater_runtime::projection::{Phase, ProjectionStatus};
+pub use highwater_runtime::projection::{Phase, ProjectionStatus, RewindTo, Rewound};
 pub use highwater_runtime::telemetry::LogObserver;
 pub use highwater_runtime::{Environment, FastJitter, TokioClock};
 
 pub use crate::builder::{Builder, ProjectionOptions, StartError};
+#[cfg(feature = "postgres")]
+pub use crate::compose::PostgresStage;
 #[cfg(feature = "sqlite")]
 pub use crate::compose::SqliteStage;
 pub use crate::highwater::{Highwater, StatusWatch};
-pub use crate::report::{Outcome, ProjectionReport, Report};
-#[cfg(feature = "sqlite")]
+pub use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use crate::spec::ProjectionSpec;
 pub use crate::stage::{ChooseAStoreFirst, NoStore, Opened, Stage};
 pub use crate::wait::Waited;
 
 /// The ports and everything that they speak of, for adapters of one's own.
 pub use highwater_core as core;
+
+/// PostgreSQL: event log, read models, ownership, checkpoints and dead letters in one database.
+#[cfg(feature = "postgres")]
+pub use highwater_postgres as postgres;
 
 /// The embedded default: event log, read models, checkpoints and dead letters in one SQLite file.
 #[cfg(feature = "sqlite")]

@@ -42,6 +42,23 @@ pub struct ProjectionReport {
     pub scanned: Option<Position>,
     /// How long the run took.
     pub took: Duration,
+    /// Each partition by itself, where the projection is divided; else empty.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// What became of one partition in this instance; the counters are of this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// Which one, from 0.
+    pub partition: u32,
+    /// How it ended here; `Busy` = another instance had it at the end.
+    pub outcome: Outcome,
+    /// Events applied.
+    pub applied: u64,
+    /// Events set aside.
+    pub failed: u64,
+    /// Everything of the partition up to here is settled; `None` if another instance had it at the end.
+    pub scanned: Option<Position>,
 }
 
 /// What a run did.

@@ -2,7 +2,7 @@
 
 use highwater_core::model::{Filter, ProjectionName};
 use highwater_core::settings::ProjectionSettings;
-use highwater_sqlite::sql_projection::{SqlProjectionDef, SqlText};
+use highwater_core::sql::{SqlProjectionDef, SqlText};
 
 /// A projection written in SQL.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct ProjectionSpec {
 }
 
 impl ProjectionSpec {
-    /// As the SQLite adapter wants it.
+    /// As an adapter wants it.
     #[must_use]
     pub fn definition(&self, log_in_store: bool) -> SqlProjectionDef {
         SqlProjectionDef {

@@ -47,6 +47,7 @@ pub async fn wait_for(
         if states.iter().all(|state| state.scanned.is_some_and(|scanned| scanned >= position)) {
             let query = FailedQuery {
                 projection: Some(name.clone()),
+                version: states.first().map(|state| state.key.version),
                 states: vec![FailedState::Parked, FailedState::Held],
                 position: Some(position),
                 ..FailedQuery::default()

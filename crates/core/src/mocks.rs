@@ -21,14 +21,15 @@ use mockall::mock;
 
 use crate::error::Error;
 use crate::model::{
-    Advance, Append, Appended, Checkpoint, DeadLetter, FailedEvent, Filter, Position, ProjectionKey,
-    ProjectionName, ProjectionState, RecordedEvent,
+    Advance, Append, Appended, Checkpoint, DeadLetter, FailedEvent, Filter, InstanceRank, Position,
+    ProjectionKey, ProjectionName, ProjectionPart, ProjectionState, RecordedEvent,
 };
 use crate::policy::{ClassifyError, Decided};
 use crate::ports::{
     AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, Delivery, EventBatch,
-    EventLog, EventRange, EventReader, FailedQuery, GroupKey, HandlerLetter, Jitter, Limit, Locked, Moment,
-    Nack, Observer, Owner, PersistTarget, ProjectionControl, Receipt, Seen, Subscriptions, UnitOfWork,
+    EventLog, EventRange, EventReader, FailedQuery, GroupKey, HandlerLetter, Jitter, Limit, Locked,
+    Membership, Moment, Nack, Observer, Owner, PersistTarget, ProjectionControl, Receipt, Seen,
+    Subscriptions, TableTaken, UnitOfWork,
 };
 
 /// What a [`MockUnit`] lends to a projection: a note pad, to see in a test who wrote what.
@@ -163,13 +164,23 @@ mock! {
         async fn failed_events(&self, query: &FailedQuery, limit: usize) -> Result<Vec<FailedEvent>, Error>;
         async fn dead_letter(
             &self,
-            name: &ProjectionName,
+            key: &ProjectionKey,
             position: Position,
         ) -> Result<Option<DeadLetter>, Error>;
         async fn request_replay(&self, query: &FailedQuery) -> Result<u64, Error>;
         async fn discard(&self, query: &FailedQuery) -> Result<u64, Error>;
-        async fn owner(&self, name: &ProjectionName) -> Result<Option<Owner>, Error>;
+        async fn owner(&self, part: &ProjectionPart) -> Result<Option<Owner>, Error>;
         async fn changed(&self) -> Result<(), Error>;
+    }
+}
+
+mock! {
+    #[derive(Debug)]
+    pub Membership {}
+
+    #[async_trait]
+    impl Membership for Membership {
+        async fn rank(&self) -> Result<InstanceRank, Error>;
     }
 }
 
@@ -222,7 +233,17 @@ mock! {
 
         fn lock(&mut self, key: &ProjectionKey) -> impl Future<Output = Result<Locked, Error>> + Send;
         fn create_state(&mut self, state: &ProjectionState) -> impl Future<Output = Result<(), Error>> + Send;
-        fn versions(&mut self, name: &ProjectionName) -> impl Future<Output = Result<Vec<u32>, Error>> + Send;
+        fn remove_state(&mut self, key: &ProjectionKey) -> impl Future<Output = Result<(), Error>> + Send;
+        fn states(
+            &mut self,
+            name: &ProjectionName,
+        ) -> impl Future<Output = Result<Vec<ProjectionState>, Error>> + Send;
+        fn note_tables(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+        fn own_tables(
+            &mut self,
+            name: &ProjectionName,
+            named: &[String],
+        ) -> impl Future<Output = Result<Vec<TableTaken>, Error>> + Send;
         fn savepoint(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
         fn rollback_to(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
         fn release(&mut self) -> impl Future<Output = Result<(), Error>> + Send;

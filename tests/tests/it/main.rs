@@ -6,5 +6,7 @@ mod demo;
 mod kill;
 mod library;
 mod operate;
+mod partitions;
+mod postgres;
 mod support;
 mod two_processes;

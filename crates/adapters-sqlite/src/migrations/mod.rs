@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::error::During;
 
 const MIGRATE: &str = "bring the database up to date";
-const STEPS: &[&str] = &[include_str!("0001_initial.sql")];
+const STEPS: &[&str] = &[include_str!("0001_initial.sql"), include_str!("0002_read_model_tables.sql")];
 
 /// The version of the tables that this program works with.
 pub(crate) fn latest() -> i64 {
@@ -107,6 +107,29 @@ mod tests {
         let user_version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(user_version, 7);
         conn.execute_batch("SELECT x FROM users; SELECT position FROM highwater_event").unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_date_and_keeps_its_events() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(
+            "CREATE TABLE highwater_meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+        )
+        .and_then(|()| conn.execute_batch(STEPS[0]))
+        .and_then(|()| conn.execute_batch("INSERT INTO highwater_meta VALUES ('schema_version', 1)"))
+        .and_then(|()| {
+            conn.execute_batch(
+                "INSERT INTO highwater_event VALUES (1, 0, x'00', 's', 's', 0, 'T', 0, '{}', '{}')",
+            )
+        })
+        .unwrap();
+        assert_eq!(ensure(&conn, false).unwrap_err().kind(), ErrorKind::Invalid);
+        ensure(&conn, true).unwrap();
+        assert_eq!(version(&conn).unwrap(), latest());
+        let events: i64 =
+            conn.query_row("SELECT count(*) FROM highwater_event", [], |row| row.get(0)).unwrap();
+        assert_eq!(events, 1);
+        conn.execute_batch("SELECT projection FROM highwater_read_model_table").unwrap();
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! values.
 
 use std::cmp::Ordering;
-use std::fmt;
 
 use highwater_core::error::Error;
+use highwater_core::sql::{RowDifference, TableDifference};
 use rusqlite::{Connection, Rows, Statement};
 
 use crate::error::sqlite_error;
@@ -15,85 +15,6 @@ use crate::error::sqlite_error;
 use super::cell::Cell;
 use super::columns::Columns;
 use super::tables::quoted;
-
-/// How many differing rows of a table are kept as examples.
-const EXAMPLES: usize = 5;
-
-/// What differs in one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableDifference {
-    /// Only one side has the table.
-    Missing {
-        /// The table.
-        table: String,
-        /// It is the expected one that has it.
-        expected: bool,
-    },
-    /// The tables are not of one make.
-    Columns {
-        /// The table.
-        table: String,
-        /// The compared columns that are expected.
-        expected: Vec<String>,
-        /// Those that were found.
-        found: Vec<String>,
-    },
-    /// Rows differ.
-    Rows {
-        /// The table.
-        table: String,
-        /// How many rows only one side has, or have other values.
-        rows: u64,
-        /// The first few, in the order of the primary key or of all values.
-        examples: Vec<RowDifference>,
-    },
-}
-
-/// A row that is not the same on both sides; `None` where a side does not have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowDifference {
-    /// The row as it is expected: `origin 'ATL', departures 3`.
-    pub expected: Option<String>,
-    /// The row as it was found.
-    pub found: Option<String>,
-}
-
-impl TableDifference {
-    /// The table.
-    #[must_use]
-    pub fn table(&self) -> &str {
-        match self {
-            Self::Missing { table, .. } | Self::Columns { table, .. } | Self::Rows { table, .. } => table,
-        }
-    }
-}
-
-impl fmt::Display for TableDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { table, expected: true } => write!(f, "table `{table}` is missing"),
-            Self::Missing { table, expected: false } => {
-                write!(f, "table `{table}` is there and should not be")
-            }
-            Self::Columns { table, expected, found } => {
-                let (expected, found) = (expected.join(", "), found.join(", "));
-                write!(f, "table `{table}` has the columns {found}, and should have {expected}")
-            }
-            Self::Rows { table, rows, examples } => {
-                write!(f, "table `{table}`: rows that differ: {rows}")?;
-                examples.iter().try_for_each(|row| write!(f, "; {row}"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for RowDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side =
-            |row: &Option<String>| row.as_ref().map_or_else(|| "no row".to_owned(), |row| format!("({row})"));
-        write!(f, "expected {}, found {}", side(&self.expected), side(&self.found))
-    }
-}
 
 /// Compares these tables of the main schemas; without what `ignore` names (`column` or `table.column`).
 pub(super) fn compare(
@@ -146,7 +67,7 @@ fn compare_rows(
             continue;
         }
         rows += 1;
-        if examples.len() < EXAMPLES {
+        if examples.len() < TableDifference::EXAMPLES {
             let show = |row: Option<Vec<Cell>>| row.map(|row| shown(columns, &row));
             examples.push(RowDifference { expected: show(a), found: show(b) });
         }

@@ -123,8 +123,8 @@ impl Iterator for Words<'_> {
 #[cfg(test)]
 mod tests {
     use highwater_core::model::ProjectionName;
+    use highwater_core::sql::SqlText;
 
-    use super::super::definition::SqlText;
     use super::*;
 
     fn created(sql: &str) -> Vec<String> {

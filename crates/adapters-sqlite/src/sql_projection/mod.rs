@@ -14,7 +14,6 @@ mod cell;
 mod columns;
 mod compare;
 mod ddl;
-mod definition;
 mod events_view;
 mod number;
 mod on_event;
@@ -29,8 +28,11 @@ mod tables;
 mod tests;
 mod verify;
 
-pub use compare::{RowDifference, TableDifference};
-pub use definition::{SqlProblem, SqlProjectionDef, SqlText};
+pub use highwater_core::sql::{
+    CutDifference, NotApplied, RowDifference, SampleFailure, SampleReport, SqlProblem, SqlProjectionDef,
+    SqlText, TableDifference, VerifyReport,
+};
+
 pub use projection::SqlProjection;
-pub use sample::{CutDifference, SampleFailure, SampleReport, check_sample};
-pub use verify::{NotApplied, VerifyReport, verify};
+pub use sample::check_sample;
+pub use verify::verify;

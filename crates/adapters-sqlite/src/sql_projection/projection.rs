@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::failure::Failure;
-use highwater_core::model::{Filter, Pattern, ProjectionName, RecordedEvent};
+use highwater_core::model::{Filter, ProjectionName, RecordedEvent};
 use highwater_core::ports::ApplySlice;
-use highwater_core::sql::fingerprint;
+use highwater_core::sql::{SqlProblem, SqlProblems, SqlProjectionDef};
 use rusqlite::Connection;
 
 use super::bounds::Bound;
 use super::ddl::created_tables;
-use super::definition::{SqlProblem, SqlProblems, SqlProjectionDef};
 use super::events_view::{EventsView, Source};
 use super::on_event::{OnEvent, PreparedStatements};
 use super::script::Script;
@@ -43,7 +42,7 @@ impl SqlProjection {
     /// # Errors
     /// All that is wrong.
     pub fn new(def: SqlProjectionDef) -> Result<Self, Vec<SqlProblem>> {
-        let mut problems = definition_problems(&def);
+        let mut problems = def.problems();
         let mut read = |text, parameters| match Script::read(&def.name, text, parameters) {
             Ok(script) => Some(script),
             Err(found) => {
@@ -59,39 +58,25 @@ impl SqlProjection {
             Ok(tables) => tables.unwrap_or_default(),
             Err(error) => {
                 let message = format!("cannot find out which tables the schema creates: {error}");
-                problems.push(SqlProblem {
-                    projection: def.name.clone(),
-                    origin: None,
-                    place: None,
-                    message,
-                });
+                problems.push(SqlProblem::whole(&def.name, None, message));
                 Vec::new()
             }
         };
         if !problems.is_empty() {
             return Err(problems);
         }
-        let keys: Vec<Pattern> = def.on.iter().map(|(key, _)| Pattern::Exact(key.as_str().into())).collect();
-        let fingerprint = fingerprint_of(&def);
-        let mut filter = def.filter;
-        if filter.types.is_empty() && apply.is_none() {
-            filter.types.clone_from(&keys);
-        }
-        let mut to_apply = filter.clone();
-        to_apply.except_types.extend(keys);
-        let types = def.on.into_iter().enumerate().map(|(entry, (key, _))| (key.into(), entry)).collect();
         Ok(Self {
-            name: def.name,
             schema,
             apply,
             on,
-            types,
-            filter,
-            events: EventsView::new(&to_apply),
+            types: def.on_entries(),
+            filter: def.event_filter(),
+            events: EventsView::new(&def.apply_filter()),
             creates,
-            tables: def.tables,
+            fingerprint: def.fingerprint(),
             log_in_store: def.log_in_store,
-            fingerprint,
+            name: def.name,
+            tables: def.tables,
         })
     }
 
@@ -232,47 +217,4 @@ impl SqlProjection {
         }
         Ok(())
     }
-}
-
-/// What is wrong with the definition as a whole.
-fn definition_problems(def: &SqlProjectionDef) -> Vec<SqlProblem> {
-    let problem = |origin: Option<&str>, message: String| SqlProblem {
-        projection: def.name.clone(),
-        origin: origin.map(ToOwned::to_owned),
-        place: None,
-        message,
-    };
-    let mut problems = Vec::new();
-    if def.apply.is_none() && def.on.is_empty() {
-        problems.push(problem(None, "it has nothing to do: give it `apply`, or entries in `on`".to_owned()));
-    }
-    for (n, (key, text)) in def.on.iter().enumerate() {
-        let quoted = key.escape_debug();
-        let types = &def.filter.types;
-        let message = if def.on[..n].iter().any(|(other, _)| other == key) {
-            format!("`on` has two entries for `{quoted}`: make them one; it may hold several statements")
-        } else if key.ends_with('*') {
-            format!("`{quoted}` in `on` must be one event type, not a prefix: write an entry for each type")
-        } else if !types.is_empty() && !types.iter().any(|pattern| pattern.matches(key)) {
-            format!(
-                "`{quoted}` in `on` is outside `types` and would never run: add it to `types`, or remove it"
-            )
-        } else {
-            continue;
-        };
-        problems.push(problem(Some(&text.origin), message));
-    }
-    problems
-}
-
-/// Entries of `on` count by their types, not by the order in which they are written.
-fn fingerprint_of(def: &SqlProjectionDef) -> String {
-    let mut parts = Vec::new();
-    for (part, text) in [("schema", &def.schema), ("apply", &def.apply)] {
-        parts.extend(text.iter().flat_map(|text| [part, text.text.trim()]));
-    }
-    let mut on: Vec<_> = def.on.iter().map(|(key, text)| [key.as_str(), text.text.trim()]).collect();
-    on.sort_unstable();
-    parts.extend(on.iter().flat_map(|[key, text]| ["on", key, text]));
-    fingerprint(&parts)
 }

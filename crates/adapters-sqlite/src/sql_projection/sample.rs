@@ -4,52 +4,15 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::failure::Failure;
 use highwater_core::model::{Position, RecordedEvent};
 use highwater_core::ports::ApplySlice;
+use highwater_core::sql::{CutDifference, SampleFailure, SampleReport, SqlProblems, SqlProjectionDef};
 
 use super::columns::Columns;
-use super::compare::{TableDifference, compare};
-use super::definition::{SqlProblems, SqlProjectionDef};
+use super::compare::compare;
 use super::projection::SqlProjection;
 use super::scratch::Scratch;
 
 /// The batch size, beside 1 and all, at which a sample is run: it divides next to nothing evenly.
 const ODD_BATCH: usize = 7;
-
-/// What a run over a sample showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SampleReport {
-    /// How many of the sample's events the projection is for.
-    pub events: usize,
-    /// Those that it cannot apply, each run alone; the comparison is made without them.
-    pub failed: Vec<SampleFailure>,
-    /// The tables that were compared.
-    pub tables: Vec<String>,
-    /// `table.column` of what was not compared: identities and defaults that are computed at the insert.
-    pub left_out: Vec<String>,
-    /// The cuts that gave something else than event by event. Empty = F-1 holds for the sample.
-    pub cuts: Vec<CutDifference>,
-}
-
-/// An event that the projection cannot apply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SampleFailure {
-    /// The event.
-    pub position: Position,
-    /// Its type.
-    pub event_type: String,
-    /// Why.
-    pub message: String,
-}
-
-/// What another cut gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CutDifference {
-    /// Events in a batch.
-    pub batch: usize,
-    /// The batch could not be applied, although each of its events can be.
-    pub error: Option<String>,
-    /// What its tables hold, against what they hold event by event (the expected side).
-    pub differences: Vec<TableDifference>,
-}
 
 /// Runs the projection over a sample in databases in memory, event by event, in batches of 7 and all at once,
 /// and compares the read models. The events need not be filtered; they are in rising position.

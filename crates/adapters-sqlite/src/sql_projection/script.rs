@@ -2,13 +2,11 @@
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::ProjectionName;
-use highwater_core::sql::{Dialect, Rendered, ScannedSql, Statement, StatementKind};
+use highwater_core::sql::{Dialect, Rendered, SqlProblem, SqlScript, SqlText, Statement, StatementKind};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use crate::error::sqlite_error;
 use crate::fault::{Fault, code_of, fault_of};
-
-use super::definition::{Origin, SqlProblem, SqlText};
 
 const WHERE_TRUE: &str =
     "write `WHERE true` before ON CONFLICT: without it SQLite reads ON as the condition of a join";
@@ -21,8 +19,7 @@ const OWNED: &str = "the transaction, the connection and the tables named highwa
 /// A text whose statements are known; each has its parameters numbered `?1`, `?2` … by their values.
 #[derive(Debug)]
 pub(super) struct Script {
-    origin: Origin,
-    scanned: ScannedSql,
+    read: SqlScript,
     rendered: Vec<Rendered>,
 }
 
@@ -33,35 +30,14 @@ impl Script {
         text: &SqlText,
         parameters: bool,
     ) -> Result<Self, Vec<SqlProblem>> {
-        let origin = Origin::of(projection, text);
-        let scanned = ScannedSql::scan(&text.text, Dialect::Sqlite)
-            .map_err(|error| vec![origin.scan_problem(error)])?;
-        let mut problems = Vec::new();
-        if scanned.statements().is_empty() {
-            problems.push(origin.problem(
-                &scanned,
-                0,
-                "no statement",
-                Some("write one, or remove the entry"),
-            ));
-        }
-        problems.extend(scanned.refuse_control().err().map(|error| origin.scan_problem(error)));
-        if !parameters {
-            problems.extend(scanned.refuse_parameters().err().map(|error| origin.scan_problem(error)));
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let rendered = scanned
-            .statements()
-            .iter()
-            .map(|statement| statement.render(|number| format!("?{}", number + 1)))
-            .collect();
-        Ok(Self { origin, scanned, rendered })
+        let read = SqlScript::read(projection, text, Dialect::Sqlite, parameters)?;
+        let numbered = |statement: &Statement| statement.render(|number| format!("?{}", number + 1));
+        let rendered = read.statements().iter().map(numbered).collect();
+        Ok(Self { read, rendered })
     }
 
     pub(super) fn statements(&self) -> &[Statement] {
-        self.scanned.statements()
+        self.read.statements()
     }
 
     /// Prepares a statement through the connection's cache.
@@ -140,13 +116,16 @@ impl Script {
             _ if statement.needs_where_true_hint() && text.contains("near \"DO\"") => Some(WHERE_TRUE),
             _ => None,
         };
-        self.origin.problem(&self.scanned, offset, &text, advice)
+        self.read.problem(offset, &text, advice)
     }
 
     fn run_error(&self, conn: &Connection, index: usize, cause: rusqlite::Error, ended: bool) -> Error {
         let kind = match fault_of(&cause) {
             Some(Fault::Constraint) if ended => {
-                return self.at(index, Error::new(ErrorKind::TransactionEnded, RUN)).because(ROLLED_BACK);
+                return self
+                    .read
+                    .at(index, Error::new(ErrorKind::TransactionEnded, RUN))
+                    .because(ROLLED_BACK);
             }
             // SQLite's generic code stands for a value that a function cannot take, and for a table that has
             // gone since the statement was prepared. Only the second one shows when it is prepared again.
@@ -156,19 +135,10 @@ impl Script {
                     Err(again) => return self.prepare_error(index, again),
                 }
             }
-            _ => return self.at(index, sqlite_error(RUN, cause)),
+            _ => return self.read.at(index, sqlite_error(RUN, cause)),
         };
-        let error = self.at(index, Error::new(kind, RUN));
+        let error = self.read.at(index, Error::new(kind, RUN));
         code_of(&cause).into_iter().fold(error, Error::code).because(cause)
-    }
-
-    /// Names the statement in an error.
-    fn at(&self, index: usize, error: Error) -> Error {
-        let (line, _) = self.scanned.line_column(self.statements()[index].range().start);
-        error
-            .with("projection", &self.origin.projection)
-            .with("in", &self.origin.name)
-            .with("line", self.origin.line(line))
     }
 }
 

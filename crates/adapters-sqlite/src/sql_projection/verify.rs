@@ -8,43 +8,19 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Position, RecordedEvent};
 use highwater_core::policy::{Class, Classifier};
 use highwater_core::ports::{ApplySlice, EventLog, Limit};
+use highwater_core::sql::{NotApplied, SqlProblems, SqlProjectionDef, VerifyReport};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::classify::SqliteClassifier;
 use crate::error::sqlite_error;
 
 use super::columns::{Columns, check_ignore};
-use super::compare::{TableDifference, compare};
-use super::definition::{SqlProblems, SqlProjectionDef};
+use super::compare::compare;
 use super::projection::SqlProjection;
 use super::scratch::Scratch;
 
 /// How much is read and applied at a time.
 const LIMIT: Limit = Limit { events: 5_000, bytes: 8 * 1024 * 1024 };
-
-/// What a verification found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// How many events were applied.
-    pub events: u64,
-    /// Events that cannot be applied, each run alone.
-    pub not_applied: Vec<NotApplied>,
-    /// The tables that were compared.
-    pub tables: Vec<String>,
-    /// `table.column` of what was left out of itself: identities, and defaults computed at the insert.
-    pub left_out: Vec<String>,
-    /// What differs; the recomputed read model is the expected side. Empty = it is as it should be.
-    pub differences: Vec<TableDifference>,
-}
-
-/// An event that the projection cannot apply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotApplied {
-    /// Its place.
-    pub position: Position,
-    /// Why.
-    pub message: String,
-}
 
 /// Computes a projection's read model again and compares it with the one in the store.
 ///

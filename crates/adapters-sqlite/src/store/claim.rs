@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::ProjectionName;
+use highwater_core::model::ProjectionPart;
 use highwater_core::ports::{Claim, Owner};
 
 use crate::location::locks_folder;
@@ -18,7 +18,7 @@ const CLAIM: &str = "claim a projection";
 const ASK: &str = "find out who owns a projection";
 const NAME_BYTES: u64 = 1000;
 
-/// Ownership of a projection; given up when it is dropped.
+/// Ownership of a projection or of a partition of it; given up when it is dropped.
 #[derive(Debug)]
 pub struct SqliteLease {
     file: File,
@@ -33,13 +33,13 @@ impl Drop for SqliteLease {
     }
 }
 
-fn lock_file(database: &Path, name: &ProjectionName) -> PathBuf {
-    locks_folder(database).join(format!("{name}.lock"))
+fn lock_file(database: &Path, part: &ProjectionPart) -> PathBuf {
+    locks_folder(database).join(format!("{}.lock", part.lock_key()))
 }
 
 /// Tries to take the lock.
-pub(super) fn claim(database: &Path, name: &ProjectionName) -> Result<Claim<SqliteLease>, Error> {
-    let path = lock_file(database, name);
+pub(super) fn claim(database: &Path, part: &ProjectionPart) -> Result<Claim<SqliteLease>, Error> {
+    let path = lock_file(database, part);
     let failed = |error| failed(CLAIM, &path, error);
     std::fs::create_dir_all(locks_folder(database)).map_err(failed)?;
     refuse_link(&path)?;
@@ -56,8 +56,8 @@ pub(super) fn claim(database: &Path, name: &ProjectionName) -> Result<Claim<Sqli
 }
 
 /// Who has the lock.
-pub(super) fn owner(database: &Path, name: &ProjectionName) -> Result<Option<Owner>, Error> {
-    let path = lock_file(database, name);
+pub(super) fn owner(database: &Path, part: &ProjectionPart) -> Result<Option<Owner>, Error> {
+    let path = lock_file(database, part);
     let failed = |error| failed(ASK, &path, error);
     let file = match File::open(&path) {
         Ok(file) => file,

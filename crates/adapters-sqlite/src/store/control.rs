@@ -7,7 +7,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{DeadLetter, FailedEvent, Position, ProjectionName, ProjectionState};
+use highwater_core::model::{
+    DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionPart, ProjectionState,
+};
 use highwater_core::ports::{FailedQuery, Owner, ProjectionControl};
 
 use super::{failed_rows, state_row};
@@ -62,11 +64,11 @@ impl ProjectionControl for SqliteStore {
 
     async fn dead_letter(
         &self,
-        name: &ProjectionName,
+        key: &ProjectionKey,
         position: Position,
     ) -> Result<Option<DeadLetter>, Error> {
-        let name = name.clone();
-        self.database.read(move |conn| failed_rows::letter_by_name(conn, &name, position)).await
+        let key = key.clone();
+        self.database.read(move |conn| failed_rows::letter(conn, &key, position)).await
     }
 
     async fn request_replay(&self, query: &FailedQuery) -> Result<u64, Error> {
@@ -112,9 +114,9 @@ impl ProjectionControl for SqliteStore {
         self.database.write(DISCARD, work).await
     }
 
-    async fn owner(&self, name: &ProjectionName) -> Result<Option<Owner>, Error> {
-        let (database, name) = (self.database.clone(), name.clone());
-        blocking(move || super::claim::owner(database.path(), &name)).await
+    async fn owner(&self, part: &ProjectionPart) -> Result<Option<Owner>, Error> {
+        let (database, part) = (self.database.clone(), part.clone());
+        blocking(move || super::claim::owner(database.path(), &part)).await
     }
 
     async fn changed(&self) -> Result<(), Error> {
@@ -152,6 +154,10 @@ impl Meant {
         if let Some(name) = &query.projection {
             let name = meant.bind(Value::Text(name.as_str().to_owned()));
             meant.sql += &format!(" AND f.projection = {name}");
+        }
+        if let Some(version) = query.version {
+            let version = meant.bind(Value::Integer(i64::from(version)));
+            meant.sql += &format!(" AND f.version = {version}");
         }
         if !query.states.is_empty() {
             let states: Vec<String> = query.states.iter().map(|state| format!("'{state}'")).collect();

@@ -198,18 +198,6 @@ pub(super) fn letter(
     letter_where(conn, condition, (name, version, partition, position, offset))
 }
 
-/// The letter of the event at this position in the newest version that has one.
-pub(super) fn letter_by_name(
-    conn: &Connection,
-    name: &ProjectionName,
-    at: Position,
-) -> Result<Option<DeadLetter>, Error> {
-    let (position, offset) = halves(at);
-    let condition = "f.projection = ?1 AND f.position = ?2 AND f.\"offset\" = ?3 \
-         ORDER BY f.version DESC, f.\"partition\"";
-    letter_where(conn, condition, (name.as_str(), position, offset))
-}
-
 /// The first parked or held event of the stream.
 pub(super) fn first_of_stream(
     conn: &Connection,

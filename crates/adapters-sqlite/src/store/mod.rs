@@ -11,6 +11,7 @@ mod created;
 mod deferred;
 mod failed_rows;
 mod job;
+mod owned_tables;
 mod session;
 mod sqlite_store;
 mod state_row;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use highwater_core::error::Error;
-use highwater_core::model::ProjectionName;
+use highwater_core::model::ProjectionPart;
 use highwater_core::ports::{Claim, ReadModelStore};
 
 use super::claim::SqliteLease;
@@ -65,9 +65,9 @@ impl ReadModelStore for SqliteStore {
     type Unit = SqliteUnit;
     type Lease = SqliteLease;
 
-    async fn claim(&self, name: &ProjectionName) -> Result<Claim<SqliteLease>, Error> {
-        let (database, name) = (self.database.clone(), name.clone());
-        blocking(move || super::claim::claim(database.path(), &name)).await
+    async fn claim(&self, part: &ProjectionPart) -> Result<Claim<SqliteLease>, Error> {
+        let (database, part) = (self.database.clone(), part.clone());
+        blocking(move || super::claim::claim(database.path(), &part)).await
     }
 
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>

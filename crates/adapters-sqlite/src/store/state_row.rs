@@ -25,26 +25,27 @@ pub(super) fn read(conn: &Connection, key: &ProjectionKey) -> Result<Option<Proj
 
 /// All rows, by name, version and partition.
 pub(super) fn read_all(conn: &Connection) -> Result<Vec<ProjectionState>, Error> {
-    let mut select =
-        conn.prepare_cached(&format!("{SELECT} ORDER BY name, version, \"partition\"")).during(READ)?;
-    let mut rows = select.query([]).during(READ)?;
+    read_many(conn, "true", [])
+}
+
+/// The rows of a projection, by version and partition.
+pub(super) fn read_named(conn: &Connection, name: &ProjectionName) -> Result<Vec<ProjectionState>, Error> {
+    read_many(conn, "name = ?1", [name.as_str()])
+}
+
+fn read_many(
+    conn: &Connection,
+    condition: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<ProjectionState>, Error> {
+    let sql = format!("{SELECT} WHERE {condition} ORDER BY name, version, \"partition\"");
+    let mut select = conn.prepare_cached(&sql).during(READ)?;
+    let mut rows = select.query(params).during(READ)?;
     let mut states = Vec::new();
     while let Some(row) = rows.next().during(READ)? {
         states.push(state_of(row)?);
     }
     Ok(states)
-}
-
-/// The versions that have a row.
-pub(super) fn versions(conn: &Connection, name: &ProjectionName) -> Result<Vec<u32>, Error> {
-    let read = || -> rusqlite::Result<Vec<u32>> {
-        conn.prepare_cached(
-            "SELECT DISTINCT version FROM highwater_projection WHERE name = ?1 ORDER BY version",
-        )?
-        .query_map([name.as_str()], |row| row.get(0))?
-        .collect()
-    };
-    read().during("read the versions of a projection")
 }
 
 fn state_of(row: &Row<'_>) -> Result<ProjectionState, Error> {
@@ -116,6 +117,21 @@ pub(super) fn create(conn: &Connection, state: &ProjectionState) -> Result<(), E
         }
         Err(error) => Err(sqlite_error(CREATE, error)),
     }
+}
+
+/// Removes the row of `key`.
+pub(super) fn remove(conn: &Connection, key: &ProjectionKey) -> Result<(), Error> {
+    const REMOVE: &str = "remove a projection's state";
+    let removed = conn
+        .prepare_cached(
+            "DELETE FROM highwater_projection WHERE name = ?1 AND version = ?2 AND \"partition\" = ?3",
+        )
+        .and_then(|mut delete| delete.execute((key.name.as_str(), key.version, key.partition)))
+        .during(REMOVE)?;
+    if removed == 0 {
+        return Err(Error::new(ErrorKind::NotFound, REMOVE).with("projection", key));
+    }
+    Ok(())
 }
 
 /// Moves the row from `from` to `to`; says whether it was as it was read (E-12).

@@ -56,15 +56,14 @@ impl SqliteTx {
     }
 
     /// Begins to write down which tables are created on this connection, from none.
-    pub fn record_created_tables(&self) {
+    pub(super) fn record_created_tables(&self) {
         self.authority.record_created();
     }
 
     /// The tables that statements have created since [`SqliteTx::record_created_tables`], each once, in
     /// order; also those that `IF NOT EXISTS` has left as they were, but no temp tables and no inner tables
     /// of virtual ones. Ends the recording.
-    #[must_use]
-    pub fn created_tables(&self) -> Vec<String> {
+    pub(super) fn created_tables(&self) -> Vec<String> {
         self.authority.created()
     }
 

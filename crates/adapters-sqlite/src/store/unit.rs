@@ -10,12 +10,12 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{
     DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionState,
 };
-use highwater_core::ports::{Acquired, Locked, UnitOfWork};
+use highwater_core::ports::{Acquired, Locked, TableTaken, UnitOfWork};
 
 use super::job::Job;
 use super::session::{Home, Session};
 use super::tx::SqliteTx;
-use super::{failed_rows, state_row};
+use super::{failed_rows, owned_tables, state_row};
 use crate::cancel::{INSTRUCTIONS, clear_handler, set_handler};
 use crate::error::{During, sqlite_error};
 
@@ -152,6 +152,7 @@ impl Open {
                 .because(cause));
         }
         let error = sqlite_error(COMMIT, cause).with("projection", &read.key);
+        let error = self.home.database.located(error);
         self.fail(error)
     }
 
@@ -189,8 +190,34 @@ impl UnitOfWork for SqliteUnit {
         self.read("create a projection's state", |conn| state_row::create(conn, state))
     }
 
-    async fn versions(&mut self, name: &ProjectionName) -> Result<Vec<u32>, Error> {
-        self.read("read the versions of a projection", |conn| state_row::versions(conn, name))
+    async fn remove_state(&mut self, key: &ProjectionKey) -> Result<(), Error> {
+        self.read("remove a projection's state", |conn| state_row::remove(conn, key))
+    }
+
+    async fn states(&mut self, name: &ProjectionName) -> Result<Vec<ProjectionState>, Error> {
+        self.read("read a projection's states", |conn| state_row::read_named(conn, name))
+    }
+
+    async fn note_tables(&mut self) -> Result<(), Error> {
+        let tx = &self.enter("note the tables that are created")?.session.tx;
+        owned_tables::tidy(tx.conn())?;
+        tx.record_created_tables();
+        Ok(())
+    }
+
+    async fn own_tables(
+        &mut self,
+        name: &ProjectionName,
+        named: &[String],
+    ) -> Result<Vec<TableTaken>, Error> {
+        let tx = &self.enter("give tables to a projection")?.session.tx;
+        let mut tables = tx.created_tables();
+        for table in named {
+            if !tables.iter().any(|known| known.eq_ignore_ascii_case(table)) {
+                tables.push(table.clone());
+            }
+        }
+        owned_tables::own(tx.conn(), name, tables)
     }
 
     async fn savepoint(&mut self) -> Result<(), Error> {

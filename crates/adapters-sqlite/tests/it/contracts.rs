@@ -85,6 +85,14 @@ impl TestTable<SqliteTx> for Table {
         Some(tx.query_row(ENDLESS, [], |_| Ok(())).map_err(Failure::new))
     }
 
+    async fn create_table(&self, tx: &mut SqliteTx, table: &str) -> Option<Result<(), Failure>> {
+        Some(tx.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {table} (x)")).map_err(Failure::new))
+    }
+
+    async fn drop_table(&self, tx: &mut SqliteTx, table: &str) -> Option<Result<(), Failure>> {
+        Some(tx.execute_batch(&format!("DROP TABLE {table}")).map_err(Failure::new))
+    }
+
     async fn end_transaction(&self, tx: &mut SqliteTx) -> Option<Result<(), Failure>> {
         Some(tx.execute_batch("COMMIT").map_err(Failure::new))
     }

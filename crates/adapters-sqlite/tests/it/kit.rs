@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use highwater_core::Error;
-use highwater_core::model::{Position, ProjectionKey, ProjectionName, ProjectionState};
+use highwater_core::model::{Position, ProjectionKey, ProjectionName, ProjectionPart, ProjectionState};
 use highwater_core::ports::{Locked, ReadModelStore, UnitOfWork};
 use highwater_sqlite::rusqlite::Connection;
 use highwater_sqlite::{SqliteOptions, SqliteStore, SqliteUnit, Synchronous};
@@ -54,6 +54,10 @@ pub(crate) fn options() -> SqliteOptions {
 
 pub(crate) fn name(text: &str) -> ProjectionName {
     ProjectionName::new(text).expect("a valid name")
+}
+
+pub(crate) fn part(text: &str) -> ProjectionPart {
+    key(text).part()
 }
 
 pub(crate) fn key(text: &str) -> ProjectionKey {

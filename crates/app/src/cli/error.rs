@@ -21,11 +21,20 @@ pub(crate) struct CliError {
     causes: Vec<String>,
     hint: Option<String>,
     broken_pipe: bool,
+    full_disk: bool,
 }
 
 impl CliError {
     fn new(exit: Exit, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, kind, message: message.into(), causes: Vec::new(), hint: None, broken_pipe: false }
+        Self {
+            exit,
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            broken_pipe: false,
+            full_disk: false,
+        }
     }
 
     /// Something was not done; `what` names the operation.
@@ -51,7 +60,10 @@ impl CliError {
     /// An error of a port.
     pub(crate) fn port(error: &Error) -> Self {
         let mut this = Self::new(Exit::of(error.kind()), kinds::name(error.kind()), error.to_string());
-        this.hint = kinds::hint(error.kind()).map(str::to_owned);
+        this.full_disk = error.backend_code() == Some("SQLITE_FULL");
+        let hint = kinds::hint(error.kind());
+        let no_room = this.full_disk.then_some("make room on its disk; nothing was lost or half done");
+        this.hint = no_room.or(hint).map(str::to_owned);
         if let Some(source) = error.source() {
             this = this.because(source);
         }
@@ -91,6 +103,16 @@ impl CliError {
     /// Nobody reads our output any more: that is no error of ours.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.broken_pipe
+    }
+
+    /// What went wrong, for a log line.
+    pub(crate) fn in_one_line(&self) -> String {
+        [&self.message].into_iter().chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Nothing is wrong but that there is no room left on the disk of the backend.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        self.full_disk
     }
 
     /// The exit code.

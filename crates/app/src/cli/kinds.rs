@@ -50,7 +50,7 @@ pub(crate) fn hint(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::CheckpointMismatch => {
             "the log is not the one that the projection read before: point `log.url` at the right one, \
-             `highwater rebuild` the projection, or, if you know better, run with --trust"
+             `highwater rebuild` or `highwater rewind` the projection, or, if you know better, run with --trust"
         }
         ErrorKind::AccessDenied => "see the user, the password and the privileges in the address",
         _ => return None,

@@ -41,7 +41,7 @@ pub(crate) fn init(global: &Global, service: bool, ui: &Ui) -> Result<(), CliErr
     let set = if text {
         builder.with_target(false).with_ansi(terminal).try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
     set.map_err(|error| CliError::failed("set up logging").because(&*error))
 }

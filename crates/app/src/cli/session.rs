@@ -45,11 +45,11 @@ impl Session {
             (Access::Read, _) | (_, MigrateMode::Manual) => Migrate::Manual,
         };
         if migrate == Migrate::Manual {
-            exists(&config.log)?;
-            exists(&config.store)?;
+            exists(&config.log, config.migrate)?;
+            exists(&config.store, config.migrate)?;
         }
         let watcher = Watcher::new();
-        let backends = open(config.log.secret(), config.store.secret(), migrate).await?;
+        let backends = open(config.log.address(), config.store.address(), migrate).await?;
         Ok(Self { config, backends: backends.observed_by(watcher.clone()), watcher })
     }
 
@@ -86,11 +86,18 @@ impl Session {
 }
 
 /// A database that is not there is not created by looking at it.
-fn exists(url: &BackendUrl) -> Result<(), CliError> {
+fn exists(url: &BackendUrl, migrate: MigrateMode) -> Result<(), CliError> {
     match url.sqlite_file() {
         Some(file) if !file.exists() => {
             let error = CliError::unavailable(format!("the database {} does not exist yet", file.display()));
-            Err(error.hint("create it with `highwater migrate`, `highwater import` or `highwater run`"))
+            Err(error.hint(match migrate {
+                MigrateMode::Auto => {
+                    "create it with `highwater migrate`, `highwater import` or `highwater run`"
+                }
+                MigrateMode::Manual => {
+                    "create it with `highwater migrate`: the config says migrate = \"manual\""
+                }
+            }))
         }
         _ => Ok(()),
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use highwater_core::model::Position;
-use highwater_core::ports::{Claim, FailedQuery, ReadModelStore};
+use highwater_core::model::{Position, ProjectionState};
+use highwater_core::ports::FailedQuery;
 use highwater_core::settings::StartFrom;
+use highwater_core::sql::NotApplied;
 use highwater_core::{Error, ErrorKind};
-use highwater_sqlite::sql_projection::{NotApplied, verify};
 
-use super::Backends;
+use super::adapter::Stretch;
+use super::backends::Backends;
 use crate::spec::ProjectionSpec;
 
 /// What computing a read model again came to.
@@ -42,31 +43,27 @@ impl Backends {
     /// `NotFound` if it never ran, `Busy` while somebody runs it and it is not paused, or why it could not be
     /// computed.
     pub async fn verify(&self, spec: &ProjectionSpec, ignore: &[String]) -> Result<VerifyReport, Error> {
-        let state = self
-            .control
-            .states()
-            .await?
-            .into_iter()
-            .find(|state| state.key.name == spec.name && state.key.version == spec.version);
-        let Some(state) = state else {
+        let states = self.states_of(spec).await?;
+        // Kept until the end: nobody begins to run it meanwhile.
+        let parts: Vec<_> = states.iter().map(|state| state.key.part()).collect();
+        let held = self.read_models.hold(&parts).await?;
+        if held.is_none() && !states.iter().all(|state| state.paused) {
             return Err(Error::new(
-                ErrorKind::NotFound,
-                "verify a projection that never ran at this version",
+                ErrorKind::Busy,
+                "verify a projection that is running: pause it first, and resume it afterwards",
             )
             .with("projection", &spec.name));
-        };
-        // Kept until the end: nobody begins to run it meanwhile.
-        let lease = match self.store.claim(&spec.name).await? {
-            Claim::Owned(lease) => Some(lease),
-            Claim::Busy if state.paused => None,
-            Claim::Busy => {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    "verify a projection that is running: pause it first, and resume it afterwards",
-                )
-                .with("projection", &spec.name));
-            }
-        };
+        }
+        // As they stand now that nobody moves them.
+        let states = self.states_of(spec).await?;
+        let through = states.iter().map(|state| state.scanned).min().flatten();
+        if states.iter().any(|state| state.scanned != through) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "verify a projection whose partitions stand at different positions: let it catch up first",
+            )
+            .with("projection", &spec.name));
+        }
         let after = match spec.settings.start_from {
             StartFrom::Beginning => None,
             StartFrom::Position(position) => Some(position),
@@ -82,25 +79,41 @@ impl Backends {
         let mut query = FailedQuery { projection: Some(spec.name.clone()), ..FailedQuery::default() };
         loop {
             let page = self.control.failed_events(&query, 1_000).await?;
-            skip.extend(page.iter().filter(|row| row.key == state.key).map(|row| row.position));
+            skip.extend(
+                page.iter()
+                    .filter(|row| states.iter().any(|state| state.key == row.key))
+                    .map(|row| row.position),
+            );
             match page.last() {
                 Some(last) if page.len() == 1_000 => query.after = Some(last.position),
                 _ => break,
             }
         }
-        let definition = spec.definition(self.log_in_store);
-        let report =
-            verify(&definition, &self.store_path, &*self.log, after, state.scanned, &skip, ignore).await?;
-        drop(lease);
+        let stretch = Stretch { after, through, skip };
+        let found = self.read_models.recompute(spec, &*self.log, stretch, ignore).await?;
+        drop(held);
         let mut tables: Vec<_> =
-            report.tables.into_iter().map(|name| VerifiedTable { name, differences: Vec::new() }).collect();
-        for difference in report.differences {
+            found.tables.into_iter().map(|name| VerifiedTable { name, differences: Vec::new() }).collect();
+        for difference in found.differences {
             let text = difference.to_string();
             if let Some(table) = tables.iter_mut().find(|table| table.name == difference.table()) {
                 table.differences.push(text);
             }
         }
-        let not_applied = report.not_applied;
-        Ok(VerifyReport { through: state.scanned, events: report.events, not_applied, tables })
+        Ok(VerifyReport { through, events: found.events, not_applied: found.not_applied, tables })
+    }
+
+    /// The states of its partitions at this version.
+    async fn states_of(&self, spec: &ProjectionSpec) -> Result<Vec<ProjectionState>, Error> {
+        let mut states = self.control.states().await?;
+        states.retain(|state| state.key.name == spec.name && state.key.version == spec.version);
+        if states.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "verify a projection that never ran at this version",
+            )
+            .with("projection", &spec.name));
+        }
+        Ok(states)
     }
 }

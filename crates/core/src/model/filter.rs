@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::Partition;
 use crate::sql::fingerprint;
 
 /// A name, or all names with a prefix (written with a trailing `*`). Case matters.
@@ -51,6 +52,8 @@ pub struct Filter {
     /// Types that are left out even where `types` has them; never written by a user, and no part of the
     /// fingerprint beyond what it derives from.
     pub except_types: Vec<Pattern>,
+    /// Only streams of this partition; `None` = of all. Set by the runtime, never written by a user.
+    pub partition: Option<Partition>,
 }
 
 impl Filter {
@@ -72,15 +75,22 @@ impl Filter {
         any(&self.types, event_type)
             && any(&self.streams, stream)
             && !self.except_types.iter().any(|pattern| pattern.matches(event_type))
+            && self.partition.is_none_or(|partition| partition.contains(stream))
     }
 
     /// Whether every event is meant.
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.types.is_empty() && self.streams.is_empty() && self.except_types.is_empty()
+        self.types.is_empty()
+            && self.streams.is_empty()
+            && self.except_types.is_empty()
+            && self.partition.is_none_or(|partition| partition.is_all())
     }
 
     /// A text that is equal for equal filters, whatever the order of the patterns, and differs otherwise (E-6).
+    ///
+    /// It is the same for all partitions of one projection, and says how many they are: see
+    /// [`Filter::partitions_of`].
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let list = |patterns: &[Pattern]| {
@@ -90,7 +100,17 @@ impl Filter {
             let parts: Vec<&str> = texts.iter().map(String::as_str).collect();
             fingerprint(&parts)
         };
-        fingerprint(&[&list(&self.types), &list(&self.streams), &list(&self.except_types)])
+        let patterns = fingerprint(&[&list(&self.types), &list(&self.streams), &list(&self.except_types)]);
+        match self.partition {
+            Some(partition) if !partition.is_all() => format!("{patterns}/{}", partition.of),
+            _ => patterns,
+        }
+    }
+
+    /// Into how many partitions a projection was divided whose filter had this fingerprint.
+    #[must_use]
+    pub fn partitions_of(fingerprint: &str) -> u32 {
+        fingerprint.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1)
     }
 }
 
@@ -108,6 +128,7 @@ mod tests {
             types: vec![Pattern::parse("Flight*"), Pattern::parse("Delay")],
             streams: vec![Pattern::parse("case-*")],
             except_types: vec![Pattern::parse("FlightDiverted")],
+            partition: None,
         };
         assert!(filter.matches("FlightLanded", "case-1"));
         assert!(filter.matches("Delay", "case-1"));
@@ -116,6 +137,21 @@ mod tests {
         assert!(!filter.matches("FlightLanded", "x-case-1"));
         assert!(!filter.matches("FlightDiverted", "case-1"));
         assert!(Filter::all().matches("anything", "anywhere"));
+    }
+
+    #[test]
+    fn a_partition_narrows_and_its_number_is_part_of_the_fingerprint() {
+        let part = |index, of| Filter { partition: Some(Partition { index, of }), ..Filter::types(["A"]) };
+        let whole = Filter::types(["A"]);
+        assert!(!whole.is_all() && Filter::all().is_all());
+        assert!(!Filter { partition: Some(Partition { index: 0, of: 2 }), ..Filter::all() }.is_all());
+        assert!((0..3).all(|index| !part(index, 3).matches("B", "s")));
+        assert_eq!((0..3).filter(|&index| part(index, 3).matches("A", "s")).count(), 1);
+        assert_eq!(part(0, 4).fingerprint(), part(3, 4).fingerprint());
+        assert_ne!(part(0, 4).fingerprint(), part(0, 5).fingerprint());
+        assert_eq!(part(0, 1).fingerprint(), whole.fingerprint(), "one partition is none");
+        assert_eq!(Filter::partitions_of(&part(2, 4).fingerprint()), 4);
+        assert_eq!(Filter::partitions_of(&whole.fingerprint()), 1);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::model::ProjectionPart;
+
 /// The name of a projection: 1 to 100 of the characters `A-Z a-z 0-9 _ . -`, starting with a letter or digit.
 ///
 /// It becomes part of lock and file names, so it is kept to what every system takes. Two names that differ in
@@ -65,6 +67,14 @@ pub struct ProjectionKey {
     pub version: u32,
     /// The partition.
     pub partition: u32,
+}
+
+impl ProjectionKey {
+    /// What its owner has.
+    #[must_use]
+    pub fn part(&self) -> ProjectionPart {
+        ProjectionPart::new(self.name.clone(), self.partition)
+    }
 }
 
 impl fmt::Display for ProjectionKey {

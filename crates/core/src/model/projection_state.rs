@@ -145,6 +145,23 @@ impl ProjectionState {
             ..self.clone()
         }
     }
+
+    /// The state after an operator has set it to another position of the log, `last` being the last event there or
+    /// before that the filter lets through. The read model is the same, so the generation is, too; the epoch rises,
+    /// so that nobody who read the state before can move it.
+    #[must_use]
+    pub fn rewound(&self, to: Option<Position>, last: Option<LastEvent>) -> Self {
+        Self {
+            last,
+            scanned: to,
+            claimed_at: to,
+            epoch: self.epoch + 1,
+            crashes: 0,
+            stopped_cleanly: true,
+            fault: None,
+            ..self.clone()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +178,14 @@ mod tests {
     fn e_12_each_claim_raises_the_epoch() {
         assert_eq!(state().claimed().epoch, 1);
         assert_eq!(state().claimed().claimed().epoch, 2);
+    }
+
+    #[test]
+    fn e_12_a_rewound_state_is_another_epochs_and_nobodys_crash() {
+        let died = ProjectionState { scanned: Some(Position::new(9, 0)), ..state().claimed().claimed() };
+        let back = died.rewound(Some(Position::new(4, 0)), None);
+        assert_eq!((back.epoch, back.generation, back.scanned), (3, 1, Some(Position::new(4, 0))));
+        assert_eq!(back.claimed().crashes, 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! * [`OnFailure`], [`decide`], [`is_outage`]: what happens to the event, and to the runner.
 //! * [`Backoff`], [`jittered`], [`next`]: when the loop goes on.
 //! * [`BatchSize`], [`Segments`]: how much is done at once, and how much is redone when it fails.
+//! * [`Spread`], [`share`]: how many partitions an instance keeps.
 
 mod backoff;
 mod batch_size;
@@ -18,6 +19,7 @@ mod message_patterns;
 mod outage;
 mod schedule;
 mod segments;
+mod spread;
 
 pub use backoff::{Backoff, jittered};
 pub use batch_size::BatchSize;
@@ -28,3 +30,4 @@ pub use message_patterns::MessagePatterns;
 pub use outage::{DIFFERENT_EVENTS, is_outage};
 pub use schedule::{Ended, Next, next};
 pub use segments::Segments;
+pub use spread::{Spread, share};

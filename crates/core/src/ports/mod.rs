@@ -32,7 +32,7 @@ pub use persist_target::PersistTarget;
 pub use persistent_subscription::{Consumer, Delivery, GroupKey, Nack, Receipt, Subscriptions};
 pub use projection::{ApplySlice, DynProjection, Projection};
 pub use projection_control::{FailedQuery, Owner, ProjectionControl};
-pub use read_model_store::{Acquired, Claim, Locked, ReadModelStore, UnitOfWork};
+pub use read_model_store::{Acquired, Claim, Locked, Membership, ReadModelStore, TableTaken, UnitOfWork};
 pub use rng::Jitter;
 
 #[expect(clippy::type_complexity, reason = "it is a list: proof that each can be held as `dyn`")]
@@ -46,7 +46,8 @@ const _: fn(
     &mut dyn Consumer,
     &dyn PersistTarget,
     &dyn ProjectionControl,
+    &dyn Membership,
     &dyn Clock,
     &dyn Jitter,
     &dyn Observer,
-) = |_, _, _, _, _, _, _, _, _, _, _, _| ();
+) = |_, _, _, _, _, _, _, _, _, _, _, _, _| ();

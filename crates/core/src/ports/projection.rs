@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
 use crate::failure::Failure;
-use crate::model::{Position, RecordedEvent};
+use crate::model::{Partition, Position, RecordedEvent};
 
 /// A read model in Rust. It gets the batch's transaction, and nothing else to write with (E-9): that, and only
 /// that, makes it exactly once.
@@ -19,6 +20,9 @@ use crate::model::{Position, RecordedEvent};
 ///    at least once, since a batch that fails is applied again.
 /// 2. Its effect does not depend on how the log is cut into batches.
 /// 3. It does not swallow an error of `tx`: a transaction may be unusable afterwards.
+/// 4. Where it is divided into partitions, order holds within a stream only, and each partition commits in a
+///    transaction of its own: a row that streams of two partitions write is written so that neither their order nor
+///    their meeting matters, as a counter that is added to in the database.
 ///
 /// A panic is caught and counts as an unclassified failure; that needs `panic = "unwind"`, the default, in the
 /// profile of the program.
@@ -145,6 +149,19 @@ pub trait DynProjection<Tx: Send>: Send + Sync {
 
     /// Whether it takes [`ApplySlice::Range`]: then the events of a clean batch are not read at all.
     fn takes_ranges(&self) -> bool;
+
+    /// The same projection for one partition: it leaves out the other partitions' streams wherever it reads the
+    /// log by itself (a range, or slices that are contiguous), and [`DynProjection::partition`] says so. The
+    /// default is `None`: then it is given events only, no range, and no slice is said to be contiguous.
+    fn for_partition(&self, partition: Partition) -> Option<Arc<dyn DynProjection<Tx>>> {
+        let _unused = partition;
+        None
+    }
+
+    /// The partition for which `for_partition` has made it; `None` for one that was made for all streams.
+    fn partition(&self) -> Option<Partition> {
+        None
+    }
 
     /// The tables that `setup` creates, where that is known without running it (E-14).
     fn creates(&self) -> Vec<String>;

@@ -3,13 +3,19 @@
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::model::{DeadLetter, FailedEvent, FailedState, Position, ProjectionName, ProjectionState};
+use crate::model::{
+    DeadLetter, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, ProjectionPart,
+    ProjectionState,
+};
 
 /// Which failed events are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailedQuery {
     /// Of this projection; `None` = of all.
     pub projection: Option<ProjectionName>,
+    /// Of this version; `None` = of all. An older version keeps its rows beside a newer one's, and nobody runs it
+    /// any more.
+    pub version: Option<u32>,
     /// In these states; empty = in all.
     pub states: Vec<FailedState>,
     /// At this position.
@@ -18,7 +24,7 @@ pub struct FailedQuery {
     pub after: Option<Position>,
 }
 
-/// Who runs a projection, as far as it is known.
+/// Who runs a projection or a partition of it, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The process and its host, or the session, for a person.
@@ -58,15 +64,12 @@ pub trait ProjectionControl: Send + Sync {
     /// When the store cannot be asked.
     async fn failed_events(&self, query: &FailedQuery, limit: usize) -> Result<Vec<FailedEvent>, Error>;
 
-    /// The dead letter of a parked or held event.
+    /// The dead letter of a parked or held event; its row says of which version and partition it is.
     ///
     /// # Errors
     /// When the store cannot be asked.
-    async fn dead_letter(
-        &self,
-        name: &ProjectionName,
-        position: Position,
-    ) -> Result<Option<DeadLetter>, Error>;
+    async fn dead_letter(&self, key: &ProjectionKey, position: Position)
+    -> Result<Option<DeadLetter>, Error>;
 
     /// Asks for another try of what the query names.
     ///
@@ -80,11 +83,11 @@ pub trait ProjectionControl: Send + Sync {
     /// When the store cannot be asked.
     async fn discard(&self, query: &FailedQuery) -> Result<u64, Error>;
 
-    /// Who owns a projection.
+    /// Who owns a projection, or a partition of it.
     ///
     /// # Errors
     /// When that cannot be found out.
-    async fn owner(&self, name: &ProjectionName) -> Result<Option<Owner>, Error>;
+    async fn owner(&self, part: &ProjectionPart) -> Result<Option<Owner>, Error>;
 
     /// Waits for a commit.
     ///

@@ -11,6 +11,8 @@ const MIB: usize = 1024 * 1024;
 const MOST_PER_EVENT: usize = 10_000;
 /// More batches than this read ahead only hold memory; the applying connection is the bottleneck.
 const MOST_READ_AHEAD: usize = 2;
+/// Each partition is a runner with a connection: more of them is a mistake in most databases.
+const MOST_PARTITIONS: u32 = 1024;
 
 /// The settings of a projection handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,14 @@ pub struct ProjectionSettings {
     /// Batches read ahead of the one that is applied: 0, 1 or 2. Default 2: reading and applying overlap (a
     /// tenth faster where it was measured). 0 = reads only between batches.
     pub read_ahead: usize,
+    /// Into how many partitions the projection is divided, by a hash of the stream: each has its own state and
+    /// lock, and they are spread over the instances. Default 1: log order, and one transaction at a time, which
+    /// is what most read models need. More pays where one connection cannot keep up, or one machine; then
+    /// order holds within a stream only, and rows that streams of two partitions share must be written so that
+    /// neither their order nor their meeting matters. At least 1, at most 1,024: each costs a connection while
+    /// it runs, and limits that count, such as `max_dead_letters`, count by partition. A change needs a new
+    /// version or a rebuild.
+    pub partitions: u32,
     /// Where a projection begins that has no state yet. Default: the beginning.
     pub start_from: StartFrom,
     /// What happens to an event that cannot be applied. Default: retried in order, then parked.
@@ -94,6 +104,7 @@ impl Default for ProjectionSettings {
             retry_cap: Duration::from_secs(30),
             drain: Duration::from_secs(20),
             read_ahead: MOST_READ_AHEAD,
+            partitions: 1,
             start_from: StartFrom::Beginning,
             on_failure: OnFailure::RetryInOrder,
             savepoint: SavepointMode::Optimistic,
@@ -142,6 +153,9 @@ impl ProjectionSettings {
         check.no_longer("retry_base", self.retry_base, "retry_cap", self.retry_cap);
         check.require("read_ahead", self.read_ahead <= MOST_READ_AHEAD, || {
             format!("is {}: at most {MOST_READ_AHEAD} batches are read ahead", self.read_ahead)
+        });
+        check.require("partitions", (1..=MOST_PARTITIONS).contains(&self.partitions), || {
+            format!("is {}: a projection has 1 to {MOST_PARTITIONS} partitions", self.partitions)
         });
         check.not_zero("max_first_failures", self.max_first_failures);
         check.end()
@@ -221,6 +235,8 @@ mod tests {
         assert_eq!(wrong(|s| s.retry_base = Duration::ZERO), ["retry_base"]);
         assert_eq!(wrong(|s| s.retry_cap = Duration::from_millis(199)), ["retry_base"]);
         assert_eq!(wrong(|s| s.read_ahead = 3), ["read_ahead"]);
+        assert_eq!(wrong(|s| s.partitions = 0), ["partitions"]);
+        assert_eq!(wrong(|s| s.partitions = 1025), ["partitions"]);
         assert_eq!(wrong(|s| s.max_first_failures = 0), ["max_first_failures"]);
     }
 

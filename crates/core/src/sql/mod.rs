@@ -9,8 +9,11 @@
 //! payload that no path touches is never read.
 //!
 //! [`ScannedSql`] is the beginning for SQL, [`PathSet`] for payloads, [`fingerprint`] tells a changed text.
+//! [`SqlProjectionDef`] is a whole projection as its user wrote it, [`SqlScript`] one of its texts, read;
+//! [`SqlProblem`] is what is wrong with one, in the user's own lines and columns.
 
 mod body;
+mod definition;
 mod fingerprint;
 mod json_path;
 mod json_trie;
@@ -18,22 +21,31 @@ mod json_walk;
 mod lexer;
 mod line_column;
 mod parameter;
+mod problem;
 #[cfg(test)]
 mod properties;
 mod render;
+mod report;
 mod scan;
 mod scan_error;
+mod script;
 mod splitter;
 mod statement;
 mod upsert;
 mod value;
 
+pub use definition::{SqlProjectionDef, SqlText};
 pub use fingerprint::fingerprint;
 pub use json_path::{JsonPathError, PathSet};
 pub use line_column::line_column;
 pub use parameter::{MAX_SEGMENTS, Parameter, Root, Segment};
+pub use problem::{Origin, SqlProblem, SqlProblems};
 pub use render::Rendered;
+pub use report::{
+    CutDifference, NotApplied, RowDifference, SampleFailure, SampleReport, TableDifference, VerifyReport,
+};
 pub use scan::{Dialect, ScannedSql};
 pub use scan_error::{ScanError, ScanErrorKind, Unterminated};
+pub use script::SqlScript;
 pub use statement::{Statement, StatementKind};
 pub use value::SqlValue;

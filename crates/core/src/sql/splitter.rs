@@ -66,6 +66,7 @@ impl Draft {
         if depth == 0 {
             self.body.word(&word, offset);
             self.upsert.word(&word);
+            self.parts.returning |= word == "RETURNING";
         } else {
             self.body.symbol(None);
         }

@@ -18,6 +18,7 @@ pub struct Statement {
     /// For each number, the first parameter that has it.
     firsts: Vec<usize>,
     needs_where_true: bool,
+    returning: bool,
 }
 
 /// What a statement is for, by its words alone.
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     pub(super) verb: Option<String>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) needs_where_true: bool,
+    /// RETURNING stands outside of brackets.
+    pub(super) returning: bool,
 }
 
 impl StatementKind {
@@ -60,7 +63,7 @@ impl StatementKind {
 
 impl Statement {
     pub(super) fn new(text: &str, range: Range<usize>, parts: Parts) -> Self {
-        let Parts { words, verb, parameters, needs_where_true } = parts;
+        let Parts { words, verb, parameters, needs_where_true, returning } = parts;
         let first_keyword = words.first().cloned().unwrap_or_default();
         let verb = verb.unwrap_or_else(|| first_keyword.clone());
         let kind = StatementKind::of(&words, &verb);
@@ -74,7 +77,18 @@ impl Statement {
             }
         }
         let (sql, start) = (text[range.clone()].to_owned(), range.start);
-        Self { sql, start, first_keyword, verb, kind, parameters, numbers, firsts, needs_where_true }
+        Self {
+            sql,
+            start,
+            first_keyword,
+            verb,
+            kind,
+            parameters,
+            numbers,
+            firsts,
+            needs_where_true,
+            returning,
+        }
     }
 
     /// The statement as it is written, from its first to its last token, without the `;`.
@@ -122,6 +136,11 @@ impl Statement {
     /// SQLite will stop at the `DO` of this upsert, for want of a `WHERE true` before its `ON CONFLICT`.
     pub fn needs_where_true_hint(&self) -> bool {
         self.needs_where_true
+    }
+
+    /// It gives rows back, of itself or by RETURNING.
+    pub fn returns_rows(&self) -> bool {
+        self.returning || matches!(self.verb.as_str(), "SELECT" | "VALUES" | "TABLE" | "WITH")
     }
 
     /// The statement with one text for each value: `text_of` is given the number of the value.

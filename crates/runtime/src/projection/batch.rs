@@ -146,6 +146,7 @@ async fn events<U: UnitOfWork>(
     };
     let isolated = Isolation {
         projection: &*batch.definition.projection,
+        contiguous: batch.definition.may_read_the_log(),
         settings: &batch.definition.settings,
         environment: &batch.environment,
         state,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_core::model::{Filter, ProjectionKey, ProjectionName};
+use highwater_core::model::{Filter, Partition, ProjectionKey, ProjectionName};
 use highwater_core::ports::DynProjection;
 use highwater_core::settings::ProjectionSettings;
 
@@ -27,7 +27,37 @@ impl<Tx> ProjectionDefinition<Tx> {
     /// Whose state it moves.
     #[must_use]
     pub fn key(&self) -> ProjectionKey {
-        ProjectionKey { name: self.name.clone(), version: self.version, partition: 0 }
+        let partition = self.filter.partition.map_or(0, |partition| partition.index);
+        ProjectionKey { name: self.name.clone(), version: self.version, partition }
+    }
+
+    /// Into how many partitions it is to be divided; at least 1.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.settings.partitions.max(1)
+    }
+}
+
+impl<Tx: Send> ProjectionDefinition<Tx> {
+    /// One of its partitions, as it is run: only that partition's streams pass the filter. A projection that is
+    /// not divided is its only partition.
+    #[must_use]
+    pub fn part(&self, index: u32) -> Self {
+        let partition = Partition { index, of: self.partitions() };
+        let mut part = self.clone();
+        if !partition.is_all() {
+            part.filter.partition = Some(partition);
+            if let Some(projection) = self.projection.for_partition(partition) {
+                part.projection = projection;
+            }
+        }
+        part
+    }
+
+    /// Whether the projection, where it reads the log by itself, finds what the filter lets through: not one that
+    /// knows nothing of the partition that it is run for.
+    pub(crate) fn may_read_the_log(&self) -> bool {
+        self.projection.partition() == self.filter.partition
     }
 }
 

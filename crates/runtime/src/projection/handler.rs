@@ -5,6 +5,7 @@ use std::future::Future;
 use highwater_core::model::ProjectionState;
 use highwater_core::ports::{Locked, ReadModelStore, Seen, UnitOfWork};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::owner::{Left, Owner};
 use super::runner::{Runner, is_final};
@@ -13,7 +14,7 @@ use super::start::start;
 use super::status::{Phase, RunEnd};
 use super::trouble::Trouble;
 
-/// Runs a projection until `stop` is cancelled or it cannot go on.
+/// Runs a projection, or one partition of it, until `stop` is cancelled or it cannot go on.
 ///
 /// A stop lets the running batch finish (for `drain` at most; then it rolls back), and says in the state that the
 /// owner stopped in order. Dropping the future rolls the running batch back.
@@ -22,24 +23,48 @@ pub fn run<S: ReadModelStore>(
     stop: CancellationToken,
 ) -> impl Future<Output = RunEnd> + Send {
     async move {
+        let Some(spreading) = runner.spreading.clone() else { return live(&runner, &stop).await };
+        let span = tracing::info_span!("partition", partition = runner.definition.key().partition);
+        let _runs = spreading.enter();
+        let life = async {
+            tokio::select! {
+                biased;
+                end = live(&runner, &stop) => end,
+                never = spreading.look_around() => match never {},
+            }
+        };
+        life.instrument(span).await
+    }
+}
+
+fn live<S: ReadModelStore>(
+    runner: &Runner<S>,
+    stop: &CancellationToken,
+) -> impl Future<Output = RunEnd> + Send {
+    async move {
         let name = runner.definition.name.clone();
         let observer = runner.environment.observer.clone();
         loop {
-            let lease = tokio::select! {
+            let owned = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                lease = become_owner(&runner.store, &name, &runner.environment, &runner.status) => lease,
+                owned = become_owner(runner, stop) => owned,
             };
-            let left = match lease {
-                Ok(lease) => {
-                    let left = own(&runner, &stop).await;
-                    drop(lease);
+            let left = match owned {
+                Ok(owned) => {
+                    let left = own(runner, &owned.stop).await;
+                    owned.release();
                     left
                 }
                 Err(error) => Left::Faulted(error.chain()),
             };
             match left {
-                Left::Stopped => break,
+                Left::Stopped if stop.is_cancelled() => break,
+                // Another instance gets it; what it does from here on is not this one's to tell.
+                Left::Stopped => runner.status.update(|status| {
+                    status.epoch = 0;
+                    status.scanned = None;
+                }),
                 Left::Lost => observer.seen(&name, &Seen::LostOwnership),
                 Left::Faulted(reason) => {
                     observer.seen(&name, &Seen::Faulted { reason: &reason });

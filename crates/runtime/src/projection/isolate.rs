@@ -75,6 +75,8 @@ pub struct Isolated {
 pub struct Isolation<'a, Tx> {
     /// The code.
     pub projection: &'a dyn DynProjection<Tx>,
+    /// The projection may read in the log what stands between two events of a slice.
+    pub contiguous: bool,
     /// The settings.
     pub settings: &'a ProjectionSettings,
     /// Time, chance, classification.
@@ -264,7 +266,10 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         apply(
             self.unit,
             self.isolation.projection,
-            ApplySlice::Events { events: &self.events[slice.from..slice.to], contiguous: true },
+            ApplySlice::Events {
+                events: &self.events[slice.from..slice.to],
+                contiguous: self.isolation.contiguous || alone,
+            },
             alone.then_some(self.isolation.settings.statement_timeout),
             &*self.isolation.environment.clock,
             keep,
@@ -296,6 +301,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                 target: "highwater",
                 projection = isolation.state.key.name.as_str(),
                 class = decided.class.as_str(),
+                position = %self.events[at].position(),
                 "a failure was classified by the words of its message: {failure}"
             );
         }

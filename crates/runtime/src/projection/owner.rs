@@ -223,6 +223,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         let settings = &self.runner.definition.settings;
         let optimistic = self.segments.size(settings.max_range_batch) == settings.max_range_batch;
         self.runner.definition.projection.takes_ranges()
+            && self.runner.definition.may_read_the_log()
             && optimistic
             && self.one_by_one == 0
             && settings.savepoint == SavepointMode::Optimistic

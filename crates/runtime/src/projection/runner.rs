@@ -7,6 +7,7 @@ use highwater_core::policy::Class;
 use highwater_core::ports::{EventLog, ReadModelStore};
 
 use super::definition::{ProjectionDefinition, StartOptions};
+use super::spreading::Spreading;
 use super::status::StatusCell;
 use crate::environment::Environment;
 
@@ -16,7 +17,7 @@ pub struct Runner<S: ReadModelStore> {
     pub store: S,
     /// Where the events come from.
     pub log: Arc<dyn EventLog>,
-    /// What is run.
+    /// What is run: a projection, or one partition of it.
     pub definition: Arc<ProjectionDefinition<S::Tx>>,
     /// Time, chance, observation, classification.
     pub environment: Environment,
@@ -24,6 +25,8 @@ pub struct Runner<S: ReadModelStore> {
     pub options: StartOptions,
     /// Where the runner says what it is doing.
     pub status: StatusCell,
+    /// What it shares with the runners of the other partitions; `None` where the projection is not divided.
+    pub spreading: Option<Arc<Spreading<S>>>,
 }
 
 /// Whether waiting cannot heal it.

@@ -5,12 +5,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use highwater_core::model::{Position, ProjectionState};
+use highwater_core::model::{Filter, Position, ProjectionKey, ProjectionState};
 use highwater_core::ports::{EventLog, Locked, ReadModelStore, Seen, UnitOfWork};
 use highwater_core::settings::StartFrom;
 use highwater_core::{Error, ErrorKind, Failure};
 
 use super::definition::{ProjectionDefinition, StartOptions};
+use super::read_model_tables::{Setup, own_tables};
 use crate::environment::Environment;
 
 /// Opens the projection's state under a new epoch.
@@ -72,29 +73,14 @@ async fn open<U: UnitOfWork>(
     wall_micros: i64,
 ) -> Result<ProjectionState, Error> {
     let key = definition.key();
-    let filter = definition.filter.fingerprint();
     let state = match (unit.lock(&key).await?, seen) {
         (Locked::Busy, _) => return Err(busy(&key)),
-        (Locked::Missing, None) => {
-            let versions = unit.versions(&key.name).await?;
-            if let Some(newer) = versions.into_iter().filter(|&version| version > key.version).max() {
-                return Err(Error::new(ErrorKind::Invalid, "start a projection at an older version than has run: raise its version, or give it another name")
-                    .with("projection", &key)
-                    .with("has run", format_args!("v{newer}")));
-            }
-            let state = ProjectionState {
-                updated_at_micros: wall_micros,
-                ..ProjectionState::new(key.clone(), start, filter, definition.sql_fingerprint.clone())
-            };
-            unit.create_state(&state).await?;
-            definition
-                .projection
-                .setup(unit.tx())
-                .await
-                .map_err(|failure| refused("set up the read model", &key, failure))?;
-            state
+        (Locked::Missing, None) => begin(&mut unit, &definition, start, wall_micros).await?,
+        (Locked::Acquired(acquired), Some(seen)) if acquired.state == seen => {
+            check_partitions(&acquired.state, &definition)?;
+            own_tables(&mut unit, &definition, Setup::Done).await?;
+            acquired.state
         }
-        (Locked::Acquired(acquired), Some(seen)) if acquired.state == seen => acquired.state,
         _moved => {
             return Err(Error::new(ErrorKind::Contention, "start a projection: its state moved meanwhile")
                 .with("projection", &key));
@@ -136,6 +122,80 @@ async fn open<U: UnitOfWork>(
     Ok(next)
 }
 
+/// The first start of a version: the rows of all partitions and the read model come about in one transaction, of
+/// the first partition's owner. So there is one set-up, whoever owns the others; all begin behind the same
+/// position; and whoever waits for a position sees every partition that has to reach it.
+async fn begin<U: UnitOfWork>(
+    unit: &mut U,
+    definition: &ProjectionDefinition<U::Tx>,
+    start: Option<Position>,
+    wall_micros: i64,
+) -> Result<ProjectionState, Error> {
+    let key = definition.key();
+    let states = unit.states(&key.name).await?;
+    if let Some(newer) = states.iter().map(|state| state.key.version).filter(|&it| it > key.version).max() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "start a projection at an older version than has run: raise its version, or give it another name",
+        )
+        .with("projection", &key)
+        .with("has run", format_args!("v{newer}")));
+    }
+    if let Some(sibling) = states.iter().find(|state| state.key.version == key.version) {
+        check_partitions(sibling, definition)?;
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "start a partition whose state is gone while others have theirs: rebuild the projection",
+        )
+        .with("projection", &key));
+    }
+    if key.partition > 0 {
+        return Err(Error::new(
+            ErrorKind::Contention,
+            "wait for the first partition, whose owner sets the read model up",
+        )
+        .with("projection", &key));
+    }
+    let fingerprint = definition.filter.fingerprint();
+    let sql = &definition.sql_fingerprint;
+    let fresh = |partition| ProjectionState {
+        updated_at_micros: wall_micros,
+        ..ProjectionState::new(
+            ProjectionKey { partition, ..key.clone() },
+            start,
+            fingerprint.clone(),
+            sql.clone(),
+        )
+    };
+    for partition in 0..partitions_of(definition) {
+        unit.create_state(&fresh(partition)).await?;
+    }
+    own_tables(unit, definition, Setup::First).await?;
+    Ok(fresh(0))
+}
+
+/// A stream must not change its partition under a stored position: events would be passed over, or applied twice.
+/// So this cannot be accepted, unlike another filter.
+fn check_partitions<Tx>(state: &ProjectionState, definition: &ProjectionDefinition<Tx>) -> Result<(), Error> {
+    let (was, is) = (Filter::partitions_of(&state.filter_fingerprint), partitions_of(definition));
+    if was == is {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!(
+            "start a projection whose number of partitions changed at the same version: raise its version or rebuild \
+             it, or set `partitions` back to {was}"
+        ),
+    )
+    .with("projection", definition.key())
+    .with("partitions", is))
+}
+
+fn partitions_of<Tx>(definition: &ProjectionDefinition<Tx>) -> u32 {
+    definition.filter.partition.map_or(1, |partition| partition.of)
+}
+
 /// Whether the log is the one that the state was read from (E-7).
 pub(super) async fn check_log<Tx>(
     log: &dyn EventLog,
@@ -147,8 +207,11 @@ pub(super) async fn check_log<Tx>(
         Error::new(
             ErrorKind::CheckpointMismatch,
             format!(
-                "resume from the checkpoint: {what}; this is another log, or it was restored from a backup: rebuild \
-                 the projection, or trust the checkpoint if you know that the log goes on from there"
+                "resume from the checkpoint: {what}; this is another log, or it was restored from a backup: name the \
+                 right one; or rebuild the projection from this one (`highwater rebuild {name}`); or rewind it, if its \
+                 read model may keep what it has (`highwater rewind {name} --to head`); or trust the checkpoint, if \
+                 you know that the log goes on from there (`highwater run --trust {name}`)",
+                name = definition.name
             ),
         )
         .with("projection", definition.key())
@@ -177,12 +240,12 @@ pub(super) async fn check_log<Tx>(
     }
 }
 
-fn busy(key: &highwater_core::model::ProjectionKey) -> Error {
+fn busy(key: &ProjectionKey) -> Error {
     Error::new(ErrorKind::Contention, "lock the projection's state").with("projection", key)
 }
 
 /// A failure of the projection's own set-up is as fatal as its cause says.
-fn refused(what: &'static str, key: &highwater_core::model::ProjectionKey, failure: Failure) -> Error {
+pub(super) fn refused(what: &'static str, key: &ProjectionKey, failure: Failure) -> Error {
     let mut next = Some(failure.source());
     while let Some(cause) = next {
         if let Some(error) = cause.downcast_ref::<Error>()

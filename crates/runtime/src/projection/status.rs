@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::model::{Position, ProjectionName};
+use highwater_core::model::{Position, ProjectionName, ProjectionPart};
 use tokio::sync::watch;
 
 /// What a runner is doing.
@@ -57,6 +57,8 @@ impl Phase {
 pub struct ProjectionStatus {
     /// The projection.
     pub name: ProjectionName,
+    /// The partition; 0 where the projection is not divided.
+    pub partition: u32,
     /// What it is doing.
     pub phase: Phase,
     /// Everything up to here is settled.
@@ -100,9 +102,11 @@ pub struct StatusCell(Arc<watch::Sender<ProjectionStatus>>);
 impl StatusCell {
     /// The status of a runner that has not begun.
     #[must_use]
-    pub fn new(name: ProjectionName) -> Self {
+    pub fn new(part: impl Into<ProjectionPart>) -> Self {
+        let ProjectionPart { name, partition } = part.into();
         Self(Arc::new(watch::Sender::new(ProjectionStatus {
             name,
+            partition,
             phase: Phase::Starting,
             scanned: None,
             epoch: 0,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use highwater_core::model::ProjectionName;
+use highwater_core::model::{ProjectionName, ProjectionPart};
 use highwater_core::policy::Backoff;
 use highwater_core::ports::Seen;
 use tokio::task::JoinSet;
@@ -19,7 +19,7 @@ const RESTART: Backoff = Backoff { base: Duration::from_millis(200), cap: Durati
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// Which runner.
-    pub name: ProjectionName,
+    pub part: ProjectionPart,
     /// How.
     pub end: RunEnd,
 }
@@ -40,16 +40,22 @@ impl Supervisor {
 
     /// Starts a runner. `run` is called for each start: the first, and one after each panic. The answer stops
     /// this runner alone.
-    pub fn start<F>(&mut self, name: ProjectionName, status: StatusCell, run: F) -> CancellationToken
+    pub fn start<F>(
+        &mut self,
+        part: impl Into<ProjectionPart>,
+        status: StatusCell,
+        run: F,
+    ) -> CancellationToken
     where
         F: Fn(CancellationToken) -> BoxFuture<'static, RunEnd> + Send + 'static,
     {
+        let part = part.into();
         let environment = self.environment.clone();
         let stop = self.stop.child_token();
         let token = stop.clone();
         self.tasks.spawn(async move {
-            let end = keep_running(&environment, &name, &status, &stop, run).await;
-            Finished { name, end }
+            let end = keep_running(&environment, &part.name, &status, &stop, run).await;
+            Finished { part, end }
         });
         token
     }

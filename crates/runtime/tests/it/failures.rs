@@ -40,9 +40,8 @@ async fn e_15_retry_in_order_parks_a_permanent_failure_and_goes_on() {
             world.assert_exactly(fine);
             let bad = types.iter().filter(|kind| **kind != "Fine").count();
             assert_eq!(world.failed_states().await, vec![FailedState::Parked; bad], "{types:?}");
-            let name = World::key().name;
             for row in world.failed().await {
-                let letter = world.store.dead_letter(&name, row.position).await.unwrap().unwrap();
+                let letter = world.store.dead_letter(&row.key, row.position).await.unwrap().unwrap();
                 assert_eq!(letter.event.id(), row.id, "the payload is kept with it");
             }
         }
@@ -59,9 +58,8 @@ async fn e_15_record_and_continue_keeps_a_row_and_no_payload() {
         let bad = types.iter().filter(|kind| **kind != "Fine").count();
         assert_eq!(world.failed_states().await, vec![FailedState::Recorded; bad]);
         assert_eq!(status.batches, 1, "it goes on in the same transaction");
-        let name = World::key().name;
         for row in world.failed().await {
-            assert!(world.store.dead_letter(&name, row.position).await.unwrap().is_none());
+            assert!(world.store.dead_letter(&row.key, row.position).await.unwrap().is_none());
         }
     }
 }

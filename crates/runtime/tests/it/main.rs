@@ -4,7 +4,12 @@
 mod batch;
 mod crashes;
 mod failures;
+mod log_lines;
 mod ownership;
+mod partitions;
+mod rewind;
 mod running;
+mod spreading;
 mod supervise;
+mod tables;
 mod world;

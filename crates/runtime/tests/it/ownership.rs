@@ -52,7 +52,7 @@ async fn e_12_an_owner_that_lost_its_claim_applies_nothing_more() {
     world.append(&["Fine"; 5]).await;
     let first = world.start_as("first");
     first.caught_up(&world).await;
-    assert!(world.store.break_claim(&World::key().name));
+    assert!(world.store.break_claim(&World::key().part()));
     let second = world.start_as("second");
     second.caught_up(&world).await;
     // Both believe to be the owner; the epoch decides.

@@ -30,7 +30,7 @@ async fn a_runner_that_panics_is_started_again_with_a_growing_pause() {
         .boxed()
     });
     let finished = supervisor.finished().await;
-    assert_eq!(finished, Some(Finished { name: name("shaky"), end: RunEnd::Stopped }));
+    assert_eq!(finished, Some(Finished { part: name("shaky").into(), end: RunEnd::Stopped }));
     assert_eq!(starts.load(Ordering::Relaxed), 4);
     // 0.2 + 0.4 + 0.8 s, each a quarter more or less.
     assert!(watch.elapsed().as_millis() > 1_000, "{:?}", watch.elapsed());
@@ -56,11 +56,11 @@ async fn a_stop_reaches_every_runner_and_one_can_be_stopped_alone() {
     start("b");
     start("c");
     alone.cancel();
-    assert_eq!(supervisor.finished().await.map(|finished| finished.name), Some(name("a")));
+    assert_eq!(supervisor.finished().await.map(|finished| finished.part.name), Some(name("a")));
     supervisor.stop();
     let mut rest = Vec::new();
     while let Some(finished) = supervisor.finished().await {
-        rest.push(finished.name);
+        rest.push(finished.part.name);
     }
     rest.sort();
     assert_eq!(rest, [name("b"), name("c")]);

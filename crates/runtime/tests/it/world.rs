@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Writes each event down once, and fails by the event's type:
-/// `Permanent`, `Opaque`, `Transient`, `Panic`, `Slow` (200 ms), `Endless`, `Swallows`, `Deferred`, `Loses`, `Ends`.
+/// `Permanent`, `Opaque`, `Worded`, `Transient`, `Panic`, `Slow` (200 ms), `Endless`, `Swallows`, `Deferred`, `Loses`, `Ends`.
 /// A type that ends in `-until-mended` fails so only until the ledger is mended.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
@@ -54,6 +54,7 @@ impl Ledger {
         match kind {
             "Permanent" => tx.fail(ErrorKind::Constraint)?,
             "Opaque" => Err("nobody knows")?,
+            "Worded" => Err("against a business rule")?,
             "Transient" => Err("the service is away").or_retry()?,
             "Panic" => panic!("a panic in a projection"),
             "Slow" => tx.run_for(Duration::from_millis(200)).await?,
@@ -204,6 +205,7 @@ impl World {
             environment: self.environment.clone(),
             options: self.options,
             status: StatusCell::new(Self::key().name),
+            spreading: None,
         }
     }
 

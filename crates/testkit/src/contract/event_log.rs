@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use highwater_core::ErrorKind;
-use highwater_core::model::{Append, Expected, Filter, NewEvent, Pattern, Position, RecordedEvent};
+use highwater_core::model::{
+    Append, Expected, Filter, NewEvent, Partition, Pattern, Position, RecordedEvent,
+};
 use highwater_core::ports::AppendEvents;
 
 use super::LogFixture;
@@ -51,7 +53,7 @@ fn filters() -> Vec<Filter> {
     let names = hostile_names();
     let by = |types: &[&str], streams: &[&str], except: &[&str]| {
         let parse = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text)).collect();
-        Filter { types: parse(types), streams: parse(streams), except_types: parse(except) }
+        Filter { types: parse(types), streams: parse(streams), except_types: parse(except), partition: None }
     };
     let mut filters: Vec<Filter> = names
         .iter()
@@ -75,6 +77,10 @@ fn filters() -> Vec<Filter> {
         by(&["no such type"], &[], &[]),
         by(&[], &["no such stream*"], &[]),
     ]);
+    filters.extend([1, 2, 3].into_iter().flat_map(|of| {
+        (0..of).map(move |index| Filter { partition: Some(Partition { index, of }), ..Filter::all() })
+    }));
+    filters.push(Filter { partition: Some(Partition { index: 1, of: 2 }), ..by(&["a*", "-"], &[], &[]) });
     filters
 }
 

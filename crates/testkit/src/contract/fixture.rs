@@ -222,6 +222,23 @@ pub trait TestTable<Tx: Send>: Send + Sync {
         None
     }
 
+    /// `CREATE TABLE IF NOT EXISTS`, with this name.
+    async fn create_table(&self, tx: &mut Tx, table: &str) -> Option<Result<(), Failure>> {
+        let _unused = (tx, table);
+        None
+    }
+
+    /// Whether the database tells of a [`TestTable::create_table`] that found the table there.
+    fn tells_of_skipped_creation(&self) -> bool {
+        true
+    }
+
+    /// Drops a table that [`TestTable::create_table`] has created; needed where that is.
+    async fn drop_table(&self, tx: &mut Tx, table: &str) -> Option<Result<(), Failure>> {
+        let _unused = (tx, table);
+        None
+    }
+
     /// Tries to `COMMIT`, as user code might.
     async fn end_transaction(&self, tx: &mut Tx) -> Option<Result<(), Failure>> {
         let _unused = tx;

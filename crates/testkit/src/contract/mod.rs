@@ -33,6 +33,7 @@ mod suite;
 mod support;
 pub mod unit_of_work;
 pub mod unit_records;
+pub mod unit_tables;
 
 pub use fixture::{
     CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture,

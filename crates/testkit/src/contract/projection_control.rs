@@ -154,14 +154,27 @@ suite! {
         assert_eq!(numbers(FailedQuery { position: at(4), ..FailedQuery::default() }).await, [4, 4]);
         assert_eq!(numbers(FailedQuery { after: at(9), ..of("p") }).await, [10, 11]);
         assert_eq!(numbers(FailedQuery { after: Some(Position::MAX), ..of("p") }).await, [0; 0]);
+        let newer = fresh(ProjectionKey { version: 2, ..key("p") });
+        create(&fixture.store, &newer).await.expect("there is no such row yet");
+        record(&fixture.store, &newer, failures(&newer.key, &[(3, Parked, "a-1")])).await;
+        assert_eq!(numbers(of("p")).await, [2, 3, 4, 9, 10, 11], "of all versions");
+        assert_eq!(numbers(FailedQuery { version: Some(2), ..of("p") }).await, [3]);
+        assert_eq!(numbers(FailedQuery { version: Some(1), ..of("p") }).await, [2, 4, 9, 10, 11]);
+        assert_eq!(numbers(FailedQuery { version: Some(3), ..of("p") }).await, [0; 0]);
         let row = failed(&*fixture.control, &FailedQuery { position: at(2), ..of("p") }).await.remove(0);
         let (expected, expected_letter) = failures(&key("p"), &[(2, Parked, "a-1")]).remove(0);
         assert_eq!(row, expected);
-        let letter = fixture.control.dead_letter(&name("p"), Position::new(2, 0)).await;
+        let letter = fixture.control.dead_letter(&key("p"), Position::new(2, 0)).await;
         let letter = letter.expect("the store answers").expect("a parked event has a letter");
         assert_eq!(Some(whole(&letter)), expected_letter.as_ref().map(whole));
+        record(&fixture.store, &newer, failures(&newer.key, &[(2, Parked, "b-1")])).await;
+        for (key, stream) in [(key("p"), "a-1"), (newer.key.clone(), "b-1")] {
+            let letter = fixture.control.dead_letter(&key, Position::new(2, 0)).await;
+            let letter = letter.expect("the store answers").expect("each version has its own");
+            assert_eq!((&letter.failed.key, letter.event.stream()), (&key, stream));
+        }
         for nothing in [4, 11, 3] {
-            let letter = fixture.control.dead_letter(&name("p"), Position::new(nothing, 0)).await;
+            let letter = fixture.control.dead_letter(&key("p"), Position::new(nothing, 0)).await;
             assert!(letter.expect("the store answers").is_none(), "at {nothing}");
         }
     }
@@ -178,6 +191,7 @@ suite! {
             fixture.control.request_replay(query).await.expect("the store answers")
         };
         assert_eq!(replay(&of("unknown")).await, 0);
+        assert_eq!(replay(&FailedQuery { version: Some(2), ..of("p") }).await, 0, "another version has none");
         assert_eq!(replay(&FailedQuery { states: vec![Held], ..of("p") }).await, 2);
         let marked = failed(&*fixture.control, &of("p")).await;
         let marked: Vec<_> = marked.iter().filter(|row| row.replay_requested).collect();
@@ -199,6 +213,7 @@ suite! {
             fixture.control.discard(query).await.expect("the store answers")
         };
         assert_eq!(discard(&of("unknown")).await, 0);
+        assert_eq!(discard(&FailedQuery { version: Some(2), ..of("p") }).await, 0, "another version has none");
         assert_eq!(
             discard(&FailedQuery { states: vec![Retrying], ..of("p") }).await,
             0,
@@ -206,7 +221,7 @@ suite! {
         );
         assert_eq!(discard(&FailedQuery { position: Some(Position::new(9, 0)), ..of("p") }).await, 1);
         assert_eq!(places(&*fixture.control, &of("p")).await.len(), 4);
-        let letter = fixture.control.dead_letter(&name("p"), Position::new(9, 0)).await;
+        let letter = fixture.control.dead_letter(&key("p"), Position::new(9, 0)).await;
         assert!(letter.expect("the store answers").is_none(), "its letter is gone as well");
         assert_eq!(discard(&of("p")).await, 3);
         assert_eq!(
@@ -238,17 +253,17 @@ suite! {
 
     /// `owner` is `None` when nobody holds the claim.
     fn law_7_owner_is_who_holds_the_claim {
-        assert_eq!(fixture.control.owner(&name("p")).await.expect("the store answers"), None);
-        let Claim::Owned(lease) = fixture.store.claim(&name("p")).await.expect("the store can be asked")
+        assert_eq!(fixture.control.owner(&key("p").part()).await.expect("the store answers"), None);
+        let Claim::Owned(lease) = fixture.store.claim(&key("p").part()).await.expect("the store can be asked")
         else {
             panic!("nobody has it");
         };
-        let owner = fixture.control.owner(&name("p")).await.expect("the store answers");
+        let owner = fixture.control.owner(&key("p").part()).await.expect("the store answers");
         assert!(owner.is_some_and(|owner| !owner.name.is_empty()), "the owner has a name");
-        assert_eq!(fixture.control.owner(&name("q")).await.expect("the store answers"), None);
+        assert_eq!(fixture.control.owner(&key("q").part()).await.expect("the store answers"), None);
         drop(lease);
         let free = async {
-            while fixture.control.owner(&name("p")).await.expect("the store answers").is_some() {
+            while fixture.control.owner(&key("p").part()).await.expect("the store answers").is_some() {
                 tokio::task::yield_now().await;
             }
         };

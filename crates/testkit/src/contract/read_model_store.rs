@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, interval, timeout};
 
+use highwater_core::model::{InstanceRank, ProjectionPart};
 use highwater_core::ports::{Claim, ReadModelStore, UnitOfWork};
 use highwater_core::{Error, ErrorKind};
 
@@ -22,7 +23,7 @@ fn pause() -> Interval {
 }
 
 async fn claimed<S: ReadModelStore>(store: &S, projection: &str) -> Option<S::Lease> {
-    match store.claim(&name(projection)).await.expect("the store can be asked") {
+    match store.claim(&key(projection).part()).await.expect("the store can be asked") {
         Claim::Owned(lease) => Some(lease),
         Claim::Busy => None,
     }
@@ -114,6 +115,54 @@ suite! {
         assert!(claimed(&fixture.store, "p").await.is_none(), "it has a new owner");
         assert!(claimed(&fixture.store, "q").await.is_none());
         drop((lease, other));
+    }
+
+    /// Each partition has an owner of its own, and the first is the projection's own claim.
+    fn law_2_each_partition_has_an_owner {
+        let part = |partition| ProjectionPart { partition, ..key("p").part() };
+        let of = async |store: &S, partition| {
+            match store.claim(&part(partition)).await.expect("the store can be asked") {
+                Claim::Owned(lease) => Some(lease),
+                Claim::Busy => None,
+            }
+        };
+        let whole = claimed(&fixture.store, "p").await.expect("nobody has it");
+        assert!(of(&fixture.second, 0).await.is_none(), "the first partition is the projection's own claim");
+        let second = of(&fixture.second, 1).await.expect("another partition is free");
+        assert!(of(&fixture.store, 1).await.is_none());
+        let last = of(&fixture.store, u32::MAX).await.expect("any number is a partition");
+        drop((whole, second, last));
+    }
+
+    /// The live members of a projection have the ranks from 0, each once, in an order that stays.
+    fn law_17_members_have_ranks {
+        let join = async |store: &S, text: &str| store.join(&name(text)).await.expect("the store can be asked");
+        let Some(first) = join(&fixture.store, "p").await else {
+            assert!(join(&fixture.second, "p").await.is_none(), "it says so for every projection");
+            assert!(join(&fixture.store, "q").await.is_none(), "it says so for every projection");
+            return;
+        };
+        let alone = first.rank().await.expect("the store can be asked");
+        assert_eq!(alone, InstanceRank { rank: 0, instances: 1 });
+        let other = join(&fixture.second, "q").await.expect("it knows its instances");
+        assert_eq!(other.rank().await.expect("the store can be asked"), alone, "another projection's");
+        let second = join(&fixture.second, "p").await.expect("it knows its instances");
+        let mut ranks = Vec::new();
+        for member in [&first, &second] {
+            let rank = member.rank().await.expect("the store can be asked");
+            assert_eq!(rank.instances, 2);
+            ranks.push(rank.rank);
+        }
+        ranks.sort_unstable();
+        assert_eq!(ranks, [0, 1]);
+        drop(first);
+        let gone = async {
+            let mut pause = pause();
+            while second.rank().await.expect("the store can be asked") != alone {
+                pause.tick().await;
+            }
+        };
+        timeout(SOON, gone).await.expect("a member that was dropped is gone");
     }
 
     /// `transact` returns what the job returns; a job that ends without commit has rolled back; jobs never

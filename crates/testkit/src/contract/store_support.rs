@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use highwater_core::model::{
     DeadLetter, FailedEvent, FailedState, LastEvent, Position, ProjectionKey, ProjectionName,
     ProjectionState, RecordedEvent,
@@ -16,6 +18,8 @@ use super::{StoreFixture, TestTable};
 
 /// Far more than any transaction of a law needs.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the end of a dropped transaction may take to reach everybody.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 pub(super) type Table<S> = Arc<dyn TestTable<<S as ReadModelStore>::Tx>>;
 
@@ -100,22 +104,26 @@ pub(super) async fn advance<S: ReadModelStore>(
         .await
 }
 
-/// What is committed for a state row; `None` where there is none.
+/// What is committed for a state row; `None` where there is none. The rollback of a transaction whose future was
+/// dropped may still be on its way to a server: it is waited for.
 pub(super) async fn committed<S: ReadModelStore>(store: &S, key: &ProjectionKey) -> Option<Acquired> {
-    let key = key.clone();
-    let locked = store
-        .transact(DEADLINE, move |mut unit| async move {
-            let locked = unit.lock(&key).await?;
-            unit.rollback().await?;
-            Ok(locked)
-        })
-        .await
-        .expect("the store answers");
-    match locked {
-        Locked::Acquired(acquired) => Some(Acquired { state: untimed(acquired.state), ..*acquired }),
-        Locked::Missing => None,
-        Locked::Busy => panic!("the state is still locked"),
-    }
+    let free = async {
+        loop {
+            let key = key.clone();
+            let locked = store.transact(DEADLINE, move |mut unit| async move {
+                let locked = unit.lock(&key).await?;
+                unit.rollback().await?;
+                Ok(locked)
+            });
+            match locked.await.expect("the store answers") {
+                Locked::Busy => tokio::task::yield_now().await,
+                Locked::Missing => return None,
+                Locked::Acquired(acquired) => return Some(*acquired),
+            }
+        }
+    };
+    let acquired = timeout(AT_ONCE, free).await.expect("the state is free");
+    acquired.map(|acquired| Acquired { state: untimed(acquired.state), ..acquired })
 }
 
 /// The committed rows of the user's table.

@@ -144,6 +144,7 @@ macro_rules! read_model_store_contract {
             $crate::read_model_store_laws!($factory);
             $crate::unit_of_work_laws!($factory);
             $crate::unit_records_laws!($factory);
+            $crate::unit_tables_laws!($factory);
         }
     };
 }

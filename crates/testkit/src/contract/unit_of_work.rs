@@ -56,7 +56,8 @@ suite! {
         assert!(committed(&fixture.store, &state.key).await.is_some(), "and is free again after a drop");
     }
 
-    /// `create_state` fails with `AlreadyExists` if there is a row.
+    /// `create_state` fails with `AlreadyExists` if there is a row, `remove_state` with `NotFound` if there is
+    /// none. `states` reads all rows of a projection, locked or not.
     fn law_7_a_state_is_created_once {
         let state = fixture.created().await;
         let again = create(&fixture.second, &fresh(key("p"))).await.expect_err("there is a row");
@@ -83,12 +84,29 @@ suite! {
         });
         assert_eq!(twice.await.expect_err("there is a row").kind(), ErrorKind::AlreadyExists);
         assert!(committed(&fixture.store, &key("new")).await.is_none(), "it was rolled back");
-        let versions = fixture.store.transact(DEADLINE, |mut unit| async move {
-            Ok((unit.versions(&name("p")).await?, unit.versions(&name("unknown")).await?))
+        let keys = |states: Vec<ProjectionState>| states.into_iter().map(|state| state.key).collect::<Vec<_>>();
+        let removed = others[0].clone();
+        let gone = removed.clone();
+        let read = fixture.store.transact(DEADLINE, move |mut unit| async move {
+            let all = unit.states(&name("p")).await?;
+            let unknown = unit.states(&name("unknown")).await?;
+            let missing = unit.remove_state(&key("unknown")).await.expect_err("there is no row");
+            let kept = all[0].clone();
+            lock(&mut unit, &kept.key).await?;
+            lock(&mut unit, &gone).await?;
+            unit.remove_state(&gone).await?;
+            let left = unit.states(&name("p")).await?;
+            let next = moved(&kept, 3);
+            unit.commit(&kept, &next).await?;
+            Ok((all, unknown, missing.kind(), left))
         });
-        let (mut versions, unknown) = versions.await.expect("the store answers");
-        versions.sort_unstable();
-        assert_eq!((versions, unknown), (vec![1, 2, 10], vec![]));
+        let (all, unknown, missing, left) = read.await.expect("the store answers");
+        assert_eq!(untimed(all[0].clone()), untimed(state));
+        assert_eq!(keys(all), [key("p"), others[2].clone(), removed.clone(), others[1].clone()]);
+        assert_eq!((unknown, missing), (vec![], ErrorKind::NotFound));
+        assert_eq!(keys(left), [key("p"), others[2].clone(), others[1].clone()]);
+        assert!(committed(&fixture.store, &removed).await.is_none(), "it was committed");
+        assert!(committed(&fixture.store, &others[1]).await.is_some());
     }
 
     /// After `rollback_to` nothing since the savepoint is left, and it still stands; `release` keeps. They

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use highwater_core::Error;
-use highwater_core::model::{DeadLetter, FailedEvent, Position, ProjectionName, ProjectionState};
+use highwater_core::model::{
+    DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionPart, ProjectionState,
+};
 use highwater_core::ports::{FailedQuery, Owner, ProjectionControl};
 
 use super::Faulty;
@@ -24,10 +26,10 @@ impl<C: ProjectionControl> ProjectionControl for Faulty<C> {
 
     async fn dead_letter(
         &self,
-        name: &ProjectionName,
+        key: &ProjectionKey,
         position: Position,
     ) -> Result<Option<DeadLetter>, Error> {
-        self.plan.around("control.dead_letter", self.inner.dead_letter(name, position)).await
+        self.plan.around("control.dead_letter", self.inner.dead_letter(key, position)).await
     }
 
     async fn request_replay(&self, query: &FailedQuery) -> Result<u64, Error> {
@@ -38,8 +40,8 @@ impl<C: ProjectionControl> ProjectionControl for Faulty<C> {
         self.plan.around("control.discard", self.inner.discard(query)).await
     }
 
-    async fn owner(&self, name: &ProjectionName) -> Result<Option<Owner>, Error> {
-        self.plan.around("control.owner", self.inner.owner(name)).await
+    async fn owner(&self, part: &ProjectionPart) -> Result<Option<Owner>, Error> {
+        self.plan.around("control.owner", self.inner.owner(part)).await
     }
 
     async fn changed(&self) -> Result<(), Error> {

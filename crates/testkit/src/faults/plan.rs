@@ -11,7 +11,7 @@ use highwater_core::{Error, ErrorKind};
 use crate::sync::lock;
 
 /// All calls that have points.
-const CALLS: [&str; 44] = [
+const CALLS: [&str; 49] = [
     "checkpoints.clear",
     "checkpoints.delete",
     "checkpoints.get",
@@ -35,10 +35,12 @@ const CALLS: [&str; 44] = [
     "log.event_at",
     "log.head",
     "log.open",
+    "membership.rank",
     "reader.next",
     "reader.next_range",
     "reader.wait",
     "store.claim",
+    "store.join",
     "store.transact",
     "unit.clear_failed",
     "unit.commit",
@@ -46,16 +48,19 @@ const CALLS: [&str; 44] = [
     "unit.dead_letter",
     "unit.first_of_stream",
     "unit.lock",
+    "unit.note_tables",
     "unit.open_failures",
+    "unit.own_tables",
     "unit.parked_streams",
     "unit.record_failed",
     "unit.release",
+    "unit.remove_state",
     "unit.resolve_failed",
     "unit.rollback",
     "unit.rollback_to",
     "unit.savepoint",
     "unit.statement_timeout",
-    "unit.versions",
+    "unit.states",
 ];
 
 /// On which side of a call a point is.

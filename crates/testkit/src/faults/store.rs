@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use highwater_core::Error;
 use highwater_core::model::{
-    DeadLetter, FailedEvent, Position, ProjectionKey, ProjectionName, ProjectionState,
+    DeadLetter, FailedEvent, InstanceRank, Position, ProjectionKey, ProjectionName, ProjectionPart,
+    ProjectionState,
 };
-use highwater_core::ports::{Claim, Locked, ReadModelStore, UnitOfWork};
+use highwater_core::ports::{Claim, Locked, Membership, ReadModelStore, TableTaken, UnitOfWork};
 
 use super::{FaultPlan, Faulty};
 
@@ -16,8 +19,13 @@ impl<S: ReadModelStore> ReadModelStore for Faulty<S> {
     type Unit = FaultyUnit<S::Unit>;
     type Lease = S::Lease;
 
-    async fn claim(&self, name: &ProjectionName) -> Result<Claim<S::Lease>, Error> {
-        self.plan.around("store.claim", self.inner.claim(name)).await
+    async fn claim(&self, part: &ProjectionPart) -> Result<Claim<S::Lease>, Error> {
+        self.plan.around("store.claim", self.inner.claim(part)).await
+    }
+
+    async fn join(&self, name: &ProjectionName) -> Result<Option<Box<dyn Membership>>, Error> {
+        let joined = self.plan.around("store.join", self.inner.join(name)).await?;
+        Ok(joined.map(|inner| Box::new(FaultyMembership { inner, plan: self.plan.clone() }) as _))
     }
 
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>
@@ -29,6 +37,18 @@ impl<S: ReadModelStore> ReadModelStore for Faulty<S> {
         let plan = self.plan.clone();
         let inner = self.inner.transact(deadline, move |inner| job(FaultyUnit { inner, plan }));
         self.plan.around("store.transact", inner).await
+    }
+}
+
+struct FaultyMembership {
+    inner: Box<dyn Membership>,
+    plan: FaultPlan,
+}
+
+#[async_trait]
+impl Membership for FaultyMembership {
+    async fn rank(&self) -> Result<InstanceRank, Error> {
+        self.plan.around("membership.rank", self.inner.rank()).await
     }
 }
 
@@ -50,8 +70,24 @@ impl<U: UnitOfWork> UnitOfWork for FaultyUnit<U> {
         self.plan.around("unit.create_state", self.inner.create_state(state)).await
     }
 
-    async fn versions(&mut self, name: &ProjectionName) -> Result<Vec<u32>, Error> {
-        self.plan.around("unit.versions", self.inner.versions(name)).await
+    async fn remove_state(&mut self, key: &ProjectionKey) -> Result<(), Error> {
+        self.plan.around("unit.remove_state", self.inner.remove_state(key)).await
+    }
+
+    async fn states(&mut self, name: &ProjectionName) -> Result<Vec<ProjectionState>, Error> {
+        self.plan.around("unit.states", self.inner.states(name)).await
+    }
+
+    async fn note_tables(&mut self) -> Result<(), Error> {
+        self.plan.around("unit.note_tables", self.inner.note_tables()).await
+    }
+
+    async fn own_tables(
+        &mut self,
+        name: &ProjectionName,
+        named: &[String],
+    ) -> Result<Vec<TableTaken>, Error> {
+        self.plan.around("unit.own_tables", self.inner.own_tables(name, named)).await
     }
 
     async fn savepoint(&mut self) -> Result<(), Error> {

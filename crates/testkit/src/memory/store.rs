@@ -6,10 +6,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
-use highwater_core::model::{ProjectionKey, ProjectionName, ProjectionState};
-use highwater_core::ports::{Claim, ReadModelStore};
+use highwater_core::model::{InstanceRank, ProjectionKey, ProjectionName, ProjectionPart, ProjectionState};
+use highwater_core::ports::{Claim, Membership, ReadModelStore};
 use highwater_core::{Error, ErrorKind};
 
 use super::cut_off;
@@ -99,8 +100,8 @@ impl MemoryStore {
 
     /// Ends a claim under its owner's feet, as a server that lost the owner's session: another process can
     /// claim while the owner still believes in its lease. Says whether there was a claim.
-    pub fn break_claim(&self, name: &ProjectionName) -> bool {
-        lock(&self.shared.data).claims.remove(name).is_some()
+    pub fn break_claim(&self, part: &ProjectionPart) -> bool {
+        lock(&self.shared.data).claims.remove(part).is_some()
     }
 }
 
@@ -116,17 +117,17 @@ impl SharedStore {
     }
 }
 
-/// Ownership of a projection in a [`MemoryStore`]; ends when it is dropped.
+/// Ownership of a projection, or of a partition of it, in a [`MemoryStore`]; ends when it is dropped.
 pub struct MemoryLease {
     shared: Arc<SharedStore>,
-    name: ProjectionName,
+    part: ProjectionPart,
     number: u64,
 }
 
 impl fmt::Debug for MemoryLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLease")
-            .field("name", &self.name)
+            .field("part", &self.part)
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
@@ -135,9 +136,39 @@ impl fmt::Debug for MemoryLease {
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         let mut data = lock(&self.shared.data);
-        if data.claims.get(&self.name).is_some_and(|(number, _)| *number == self.number) {
-            data.claims.remove(&self.name);
+        if data.claims.get(&self.part).is_some_and(|(number, _)| *number == self.number) {
+            data.claims.remove(&self.part);
         }
+    }
+}
+
+struct MemoryMembership {
+    shared: Arc<SharedStore>,
+    /// Whose partitions, and the number under which this instance joined.
+    entry: (ProjectionName, u64),
+}
+
+impl Drop for MemoryMembership {
+    fn drop(&mut self) {
+        lock(&self.shared.data).members.remove(&self.entry);
+    }
+}
+
+#[async_trait]
+impl Membership for MemoryMembership {
+    async fn rank(&self) -> Result<InstanceRank, Error> {
+        let data = lock(&self.shared.data);
+        if data.outage {
+            return Err(cut_off("count the instances"));
+        }
+        let mut found = InstanceRank { rank: 0, instances: 0 };
+        for (name, number) in &data.members {
+            if *name == self.entry.0 {
+                found.instances += 1;
+                found.rank += u32::from(*number < self.entry.1);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -146,17 +177,27 @@ impl ReadModelStore for MemoryStore {
     type Unit = MemoryUnit;
     type Lease = MemoryLease;
 
-    async fn claim(&self, name: &ProjectionName) -> Result<Claim<MemoryLease>, Error> {
+    async fn claim(&self, part: &ProjectionPart) -> Result<Claim<MemoryLease>, Error> {
         let mut data = lock(&self.shared.data);
         if data.outage {
             return Err(cut_off("claim a projection"));
         }
-        if data.claims.contains_key(name) {
+        if data.claims.contains_key(part) {
             return Ok(Claim::Busy);
         }
         let number = data.number();
-        data.claims.insert(name.clone(), (number, self.process.clone()));
-        Ok(Claim::Owned(MemoryLease { shared: self.shared.clone(), name: name.clone(), number }))
+        data.claims.insert(part.clone(), (number, self.process.clone()));
+        Ok(Claim::Owned(MemoryLease { shared: self.shared.clone(), part: part.clone(), number }))
+    }
+
+    async fn join(&self, name: &ProjectionName) -> Result<Option<Box<dyn Membership>>, Error> {
+        let mut data = lock(&self.shared.data);
+        if data.outage {
+            return Err(cut_off("join the instances"));
+        }
+        let entry = (name.clone(), data.number());
+        data.members.insert(entry.clone());
+        Ok(Some(Box::new(MemoryMembership { shared: self.shared.clone(), entry })))
     }
 
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use highwater_core::model::{
-    DeadLetter, FailedEvent, FailedState, Position, ProjectionName, ProjectionState,
+    DeadLetter, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, ProjectionPart,
+    ProjectionState,
 };
 use highwater_core::ports::{FailedQuery, Owner, ProjectionControl};
 use highwater_core::{Error, ErrorKind};
@@ -49,6 +50,7 @@ impl SharedStore {
 
 fn matches(query: &FailedQuery, row: &FailedEvent) -> bool {
     query.projection.as_ref().is_none_or(|name| row.key.name == *name)
+        && query.version.is_none_or(|version| row.key.version == version)
         && (query.states.is_empty() || query.states.contains(&row.state))
         && query.position.is_none_or(|position| row.position == position)
         && (query.after.is_none() || Some(row.position) > query.after)
@@ -85,12 +87,11 @@ impl ProjectionControl for MemoryStore {
 
     async fn dead_letter(
         &self,
-        name: &ProjectionName,
+        key: &ProjectionKey,
         position: Position,
     ) -> Result<Option<DeadLetter>, Error> {
         self.shared.reading("read a dead letter", |data| {
-            let at = |failed: &&Failed| failed.row.key.name == *name && failed.row.position == position;
-            data.failed.values().filter(at).find_map(Failed::dead_letter)
+            data.failed.get(&(key.clone(), position)).and_then(Failed::dead_letter)
         })
     }
 
@@ -123,9 +124,9 @@ impl ProjectionControl for MemoryStore {
         self.shared.changing("discard failed events", query.projection.as_ref(), change).await
     }
 
-    async fn owner(&self, name: &ProjectionName) -> Result<Option<Owner>, Error> {
+    async fn owner(&self, part: &ProjectionPart) -> Result<Option<Owner>, Error> {
         self.shared.reading("read a projection's owner", |data| {
-            data.claims.get(name).map(|(_, process)| Owner { name: process.to_string() })
+            data.claims.get(part).map(|(_, process)| Owner { name: process.to_string() })
         })
     }
 

@@ -1,11 +1,11 @@
 //! What the store in memory holds, and what a transaction wants to change in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_core::model::{
-    DeadLetter, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, ProjectionState,
-    RecordedEvent,
+    DeadLetter, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, ProjectionPart,
+    ProjectionState, RecordedEvent,
 };
 
 /// Tables by name; each a map from key to value.
@@ -55,10 +55,14 @@ pub(super) struct Data {
     pub(super) tables: Tables,
     pub(super) states: BTreeMap<ProjectionKey, ProjectionState>,
     pub(super) failed: BTreeMap<(ProjectionKey, Position), Failed>,
+    /// Which projection created a table.
+    pub(super) owners: BTreeMap<String, ProjectionName>,
     /// State rows locked by a transaction, with its number.
     pub(super) locks: BTreeMap<ProjectionKey, u64>,
     /// Claimed projections, with the lease's number and the owner's name.
-    pub(super) claims: BTreeMap<ProjectionName, (u64, Arc<str>)>,
+    pub(super) claims: BTreeMap<ProjectionPart, (u64, Arc<str>)>,
+    /// Instances that run partitions of a projection, by the numbers under which they joined.
+    pub(super) members: BTreeSet<(ProjectionName, u64)>,
     pub(super) counts: TxCounts,
     pub(super) outage: bool,
     numbers: u64,
@@ -84,11 +88,22 @@ impl Data {
                 None => rows.remove(&key),
             };
         }
-        self.states.extend(work.states);
+        for (key, state) in work.states {
+            match state {
+                Some(state) => self.states.insert(key, state),
+                None => self.states.remove(&key),
+            };
+        }
         for (key, failed) in work.failed {
             match failed {
                 Some(failed) => self.failed.insert(key, failed),
                 None => self.failed.remove(&key),
+            };
+        }
+        for (table, owner) in work.owners {
+            match owner {
+                Some(owner) => self.owners.insert(table, owner),
+                None => self.owners.remove(&table),
             };
         }
     }
@@ -101,8 +116,9 @@ pub(super) type Deferred = Arc<dyn Fn(&Tables) -> Result<(), String> + Send + Sy
 #[derive(Clone, Default)]
 pub(super) struct Work {
     pub(super) rows: BTreeMap<(String, String), Option<Vec<u8>>>,
-    pub(super) states: BTreeMap<ProjectionKey, ProjectionState>,
+    pub(super) states: BTreeMap<ProjectionKey, Option<ProjectionState>>,
     pub(super) failed: BTreeMap<(ProjectionKey, Position), Option<Failed>>,
+    pub(super) owners: BTreeMap<String, Option<ProjectionName>>,
     pub(super) deferred: Vec<Deferred>,
 }
 
@@ -127,7 +143,26 @@ impl Work {
     }
 
     pub(super) fn state(&self, data: &Data, key: &ProjectionKey) -> Option<ProjectionState> {
-        self.states.get(key).or_else(|| data.states.get(key)).cloned()
+        match self.states.get(key) {
+            Some(changed) => changed.clone(),
+            None => data.states.get(key).cloned(),
+        }
+    }
+
+    /// The states of a projection, by version and partition.
+    pub(super) fn states_of(&self, data: &Data, name: &ProjectionName) -> Vec<ProjectionState> {
+        let keys: BTreeSet<_> = data.states.keys().chain(self.states.keys()).collect();
+        let named = keys.into_iter().filter(|key| key.name == *name);
+        named.filter_map(|key| self.state(data, key)).collect()
+    }
+
+    /// The projection that a table belongs to: one that still has a state.
+    pub(super) fn owner(&self, data: &Data, table: &str) -> Option<ProjectionName> {
+        let owner = match self.owners.get(table) {
+            Some(changed) => changed.clone(),
+            None => data.owners.get(table).cloned(),
+        };
+        owner.filter(|owner| !self.states_of(data, owner).is_empty())
     }
 
     /// The failed events of a projection, by position.

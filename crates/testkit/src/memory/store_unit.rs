@@ -5,10 +5,10 @@ use std::time::Duration;
 use highwater_core::model::{
     DeadLetter, FailedEvent, FailedState, Position, ProjectionKey, ProjectionName, ProjectionState,
 };
-use highwater_core::ports::{Acquired, Locked, UnitOfWork};
+use highwater_core::ports::{Acquired, Locked, TableTaken, UnitOfWork};
 use highwater_core::{Error, ErrorKind};
 
-use super::store_data::{Data, Failed};
+use super::store_data::{Data, Failed, Work};
 use super::tx::{MemoryTx, no_savepoint};
 use crate::sync::lock;
 
@@ -60,19 +60,53 @@ impl UnitOfWork for MemoryUnit {
             return Err(error.with("projection", &state.key));
         }
         data.locks.insert(state.key.clone(), self.tx.number);
-        self.tx.work.states.insert(state.key.clone(), state.clone());
+        self.tx.work.states.insert(state.key.clone(), Some(state.clone()));
         Ok(())
     }
 
-    async fn versions(&mut self, name: &ProjectionName) -> Result<Vec<u32>, Error> {
-        self.tx.usable("read a projection's versions")?;
-        let mut versions: Vec<u32> = self.tx.read(|work, data| {
-            let keys = data.states.keys().chain(work.states.keys());
-            keys.filter(|key| key.name == *name).map(|key| key.version).collect()
-        });
-        versions.sort_unstable();
-        versions.dedup();
-        Ok(versions)
+    async fn remove_state(&mut self, key: &ProjectionKey) -> Result<(), Error> {
+        self.tx.usable("remove a projection's state")?;
+        let refuse = |kind| Error::new(kind, "remove a projection's state").with("projection", key);
+        let data = lock(&self.tx.shared.data);
+        if self.tx.work.state(&data, key).is_none() {
+            return Err(refuse(ErrorKind::NotFound));
+        }
+        if data.locks.get(key) != Some(&self.tx.number) {
+            return Err(refuse(ErrorKind::Contention));
+        }
+        self.tx.work.states.insert(key.clone(), None);
+        Ok(())
+    }
+
+    async fn states(&mut self, name: &ProjectionName) -> Result<Vec<ProjectionState>, Error> {
+        self.tx.usable("read a projection's states")?;
+        Ok(self.tx.read(|work, data| work.states_of(data, name)))
+    }
+
+    async fn note_tables(&mut self) -> Result<(), Error> {
+        self.tx.usable("note the tables that are created")?;
+        self.tx.created = Some(Vec::new());
+        Ok(())
+    }
+
+    async fn own_tables(
+        &mut self,
+        name: &ProjectionName,
+        named: &[String],
+    ) -> Result<Vec<TableTaken>, Error> {
+        self.tx.usable("give tables to a projection")?;
+        let mut tables = self.tx.created.take().unwrap_or_default();
+        tables.extend_from_slice(named);
+        let mut taken = Vec::new();
+        for table in tables {
+            match self.tx.read(|work, data| work.owner(data, &table)) {
+                Some(owner) if owner != *name => taken.push(TableTaken { table, owner }),
+                _ => {
+                    self.tx.work.owners.insert(table, Some(name.clone()));
+                }
+            }
+        }
+        Ok(taken)
     }
 
     async fn savepoint(&mut self) -> Result<(), Error> {
@@ -178,7 +212,7 @@ impl UnitOfWork for MemoryUnit {
             return Err(error);
         }
         let mut work = tx.into_work(&mut data);
-        work.states.insert(next.key.clone(), next.clone());
+        work.states.insert(next.key.clone(), Some(next.clone()));
         data.apply(work);
         data.counts.commits += 1;
         drop(data);
@@ -208,6 +242,13 @@ fn refusal(tx: &MemoryTx, data: &Data, read: &ProjectionState) -> Option<Error> 
     });
     if !as_read {
         return Some(refuse(ErrorKind::LostOwnership));
+    }
+    let of_another = |(table, owner): (&String, &Option<ProjectionName>)| {
+        owner.is_some()
+            && Work::default().owner(data, table).is_some_and(|other| owner.as_ref() != Some(&other))
+    };
+    if tx.work.owners.iter().any(of_another) {
+        return Some(refuse(ErrorKind::Contention));
     }
     let violated = tx.work.check_deferred(data).err()?;
     Some(Error::new(ErrorKind::Constraint, "check the deferred constraints").because(violated))

@@ -34,6 +34,14 @@ impl TestTable<MemoryTx> for MemoryTable {
         Some(tx.run_for(Duration::MAX).await.map_err(Failure::from))
     }
 
+    async fn create_table(&self, tx: &mut MemoryTx, table: &str) -> Option<Result<(), Failure>> {
+        Some(tx.create_table(table).map_err(Failure::from))
+    }
+
+    async fn drop_table(&self, tx: &mut MemoryTx, table: &str) -> Option<Result<(), Failure>> {
+        Some(tx.drop_table(table).map_err(Failure::from))
+    }
+
     async fn end_transaction(&self, tx: &mut MemoryTx) -> Option<Result<(), Failure>> {
         Some(tx.end_transaction().map_err(Failure::from))
     }

@@ -26,6 +26,8 @@ pub struct MemoryTx {
     pub(super) work: Work,
     pub(super) savepoints: Vec<Work>,
     pub(super) statement_limit: Option<Duration>,
+    /// Tables created since the unit was told to note them.
+    pub(super) created: Option<Vec<String>>,
     deadline: Option<Instant>,
     condition: Condition,
     committed: bool,
@@ -48,10 +50,34 @@ impl MemoryTx {
             work: Work::default(),
             savepoints: Vec::new(),
             statement_limit: None,
+            created: None,
             deadline: instant_after(deadline),
             condition: Condition::Usable,
             committed: false,
         }
+    }
+
+    /// Says that a table is created, if it is not there: `CREATE TABLE IF NOT EXISTS`. Tables need no creation here;
+    /// it tells whose they are.
+    ///
+    /// # Errors
+    /// As [`MemoryTx::put`].
+    pub fn create_table(&mut self, table: &str) -> Result<(), Error> {
+        self.statement("create a table")?;
+        if let Some(created) = &mut self.created {
+            created.push(table.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Deletes all rows of a table, and says that it is dropped: it is nobody's any more.
+    ///
+    /// # Errors
+    /// As [`MemoryTx::put`].
+    pub fn drop_table(&mut self, table: &str) -> Result<(), Error> {
+        self.clear(table)?;
+        self.work.owners.insert(table.to_owned(), None);
+        Ok(())
     }
 
     /// Inserts a row, or replaces its value.

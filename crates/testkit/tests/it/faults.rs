@@ -21,7 +21,7 @@ async fn run<L: EventLog, S: ReadModelStore<Tx = highwater_testkit::memory::Memo
     log: &L,
     store: &S,
 ) -> Result<(), Error> {
-    let Claim::Owned(_lease) = store.claim(&key().name).await? else {
+    let Claim::Owned(_lease) = store.claim(&key().part()).await? else {
         return Err(Error::new(ErrorKind::Busy, "claim"));
     };
     let state = store.transact(DEADLINE, |mut unit| async move {

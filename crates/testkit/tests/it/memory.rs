@@ -188,17 +188,17 @@ async fn e_20_slow_statements_meet_their_limits_on_virtual_time() {
 async fn e_12_a_broken_claim_leaves_the_old_lease_without_power() {
     let store = MemoryStore::new();
     let second = store.as_process("second");
-    let name = ProjectionName::new("p").unwrap();
-    let Claim::Owned(old) = store.claim(&name).await.unwrap() else { panic!("nobody has it") };
-    assert!(store.break_claim(&name));
-    let Claim::Owned(new) = second.claim(&name).await.unwrap() else { panic!("it was broken") };
+    let part = key().part();
+    let Claim::Owned(old) = store.claim(&part).await.unwrap() else { panic!("nobody has it") };
+    assert!(store.break_claim(&part));
+    let Claim::Owned(new) = second.claim(&part).await.unwrap() else { panic!("it was broken") };
     drop(old);
     assert!(
-        matches!(store.claim(&name).await.unwrap(), Claim::Busy),
+        matches!(store.claim(&part).await.unwrap(), Claim::Busy),
         "the old lease does not end the new claim"
     );
     drop(new);
-    assert!(matches!(store.claim(&name).await.unwrap(), Claim::Owned(_)));
+    assert!(matches!(store.claim(&part).await.unwrap(), Claim::Owned(_)));
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn an_outage_fails_every_call_and_ends() {
     assert_eq!(during.await.unwrap_err().kind(), ErrorKind::Unavailable);
     let job = |_unit| std::future::ready(Ok::<(), Error>(()));
     assert_eq!(store.transact(DEADLINE, job).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(store.claim(&key().name).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(store.claim(&key().part()).await.unwrap_err().kind(), ErrorKind::Unavailable);
     store.set_outage(false);
     store.transact(DEADLINE, job).await.unwrap();
 }

@@ -104,7 +104,9 @@ fn x_12_a_disk_that_fills_up_is_waited_for_and_nothing_is_lost() {
     poll("the first batches", LIMIT, || open.try_number("SELECT max(nr) FROM handled").filter(|&nr| nr > 0));
     disk.fill();
     let large = format!("\"{}\"", "x".repeat(100_000));
-    folder.exits(4, &["append", "-s", "big-1", "-t", "Big", "-d", &large]).says(&["append", "full"]);
+    let output = folder.exits(4, &["append", "-s", "big-1", "-t", "Big", "-d", &large]);
+    output.says(&["append", "full", "events.db", "room"]);
+    assert_eq!(output.stderr.matches("full").count(), 1, "it is said once: {}", output.stderr);
     waits_for_room(&disk, running, &open);
     drop(open);
 }
@@ -115,6 +117,27 @@ fn x_12_a_disk_that_was_full_before_the_first_run_is_waited_for() {
     disk.fill();
     let running = folder.spawn(&["run", "--until-caught-up"]);
     waits_for_room(&disk, running, &open);
+    drop(open);
+}
+
+#[test]
+fn x_12_a_database_that_cannot_even_be_opened_on_a_full_disk_is_waited_for() {
+    let Some((folder, disk, open)) = on_a_small_disk() else { return };
+    // The last connection takes the -wal and -shm files away with it, if it may write.
+    drop(open);
+    folder.ok(&["status"]);
+    assert!(!disk.0.join("events.db-shm").exists());
+    disk.fill();
+    let mut running = folder.spawn(&["run", "--until-caught-up"]);
+    running.logs("it waits for room on the disk", LIMIT, |line| {
+        line["message"].as_str().is_some_and(|said| said.contains("will try again") && said.contains("full"))
+    });
+    assert!(running.is_running(), "a full disk is no reason to end: {}", running.stderr());
+    disk.empty();
+    let output = running.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let open = Database::read(&disk.0.join("events.db"));
+    assert_flights(&open, &Sample::Flights.here());
     drop(open);
 }
 

@@ -1,6 +1,7 @@
 //! The library from outside: projections in Rust on SQLite, exactly once.
 
 mod failures;
+mod partitions;
 mod reading;
 mod restarts;
 mod running;

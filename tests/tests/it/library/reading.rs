@@ -1,8 +1,13 @@
 //! How the log is cut into batches, and that nothing depends on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::{OrVerdict as _, Outcome, Waited};
+use highwater::sqlite::{SqliteLog, SqliteTx};
+use highwater::{
+    Append, AppendEvents as _, EventLog as _, Expected, Failure, Highwater, NewEvent, OrVerdict as _,
+    Outcome, Projection, RecordedEvent, Waited,
+};
 use highwater_tests::LIMIT;
 
 use super::{Counted, Store, outcome, small, up_to, without};
@@ -57,4 +62,42 @@ async fn e_27_empty_batches_move_the_bound_and_nothing_else() {
     assert_eq!((store.numbers(), wanted.calls()), (vec![7], 1));
     let report = highwater.run_until(std::future::ready(())).await;
     assert_eq!(outcome(&report), &Outcome::Stopped);
+}
+
+/// Writes one more event into the log for each that it applies.
+struct Answers(Arc<SqliteLog>);
+
+impl Projection<SqliteTx> for Answers {
+    async fn apply(&self, event: &RecordedEvent, tx: &mut SqliteTx) -> Result<(), Failure> {
+        tx.prepare_cached("INSERT INTO answered (position) VALUES (?1)")?
+            .execute([event.position().to_string()])?;
+        let events = vec![NewEvent::json("Answered", "1")];
+        let answer = Append { stream: "answers-1".into(), category: None, expected: Expected::Any, events };
+        self.0.append(&[answer]).await?;
+        Ok(())
+    }
+
+    async fn setup(&self, tx: &mut SqliteTx) -> Result<(), Failure> {
+        tx.execute_batch("CREATE TABLE answered (position TEXT PRIMARY KEY)")?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g_events_appended_during_a_catch_up_do_not_prolong_it() {
+    let store = Store::with(10).await;
+    // The log in a file of its own: a batch holds the store's write lock.
+    let log = Arc::new(store.log.clone());
+    let read_models = store.folder.path().join("read-models.db");
+    let builder = Highwater::builder().sqlite(&read_models).log(log.clone());
+    let builder = builder.projection("answers", Answers(log.clone()), small(5));
+    let highwater = builder.start().await.expect("it starts");
+    let run = highwater.run_until_caught_up(std::future::pending());
+    let report = tokio::time::timeout(LIMIT, run).await.expect("the head at the start ends it");
+    let report = report.expect("it runs");
+    assert_eq!(outcome(&report), &Outcome::CaughtUp);
+    let applied = report.projections[0].applied;
+    assert!(applied >= 10, "everything that was there at the start is settled: {applied}");
+    let head = log.head().await.expect("the log answers").expect("it is not empty");
+    assert_eq!(head.commit(), 10 + applied, "an answer to each, so ten were never applied");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater::core::ports::Clock as _;
-use highwater::{Highwater, OrVerdict as _, Phase, Position, StartError, Waited};
+use highwater::{Highwater, OrVerdict as _, Outcome, Phase, Position, StartError, Waited};
 use highwater_tests::{CLOCK, Database, LIMIT};
 
 use super::{Counted, Store, small, up_to};
@@ -102,4 +102,21 @@ async fn e_14_all_that_is_wrong_with_a_builder_is_said_at_once() {
         assert!(all.contains(named), "{named} is not named:\n{all}");
     }
     assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e_14_two_rust_projections_that_create_one_table_are_refused_also_later() {
+    let store = Store::with(20).await;
+    store.run(Counted::all(), small(10)).await;
+    // Years later, in another process: another name, the same table.
+    let builder = Highwater::builder().sqlite(store.path()).projection("thief", Counted::all(), small(10));
+    let highwater = builder.start().await.expect("what a set-up creates is known when it runs");
+    let report = highwater.run_until_caught_up(std::future::pending()).await.expect("it ends");
+    let Outcome::Faulted(reason) = &report.projections[0].outcome else { panic!("{report:?}") };
+    for named in ["thief", "counted", "a table has one projection"] {
+        assert!(reason.contains(named), "{named} is not named: {reason}");
+    }
+    assert_eq!(store.numbers(), up_to(20), "nothing was touched");
+    let states = store.database().texts("SELECT name FROM highwater_projection");
+    assert_eq!(states, ["counted"], "nothing is left of the refused start");
 }

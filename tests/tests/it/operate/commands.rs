@@ -18,7 +18,7 @@ fn config_show_says_where_values_come_from_and_hides_secrets() {
     assert!(row("log.url").1.contains("highwater.toml:2"), "{shown}");
     assert_eq!(row("projection.recorder.max_batch").1, "default");
 
-    folder.write("secret.toml", "[log]\nurl = \"postgres://me:s3cr3t@host/db?password=s3cr3t\"\n");
+    folder.write("secret.toml", "[log]\nurl = \"esdb://me:s3cr3t@host?token=s3cr3t\"\n[store]\nurl = \"postgres://me:s3cr3t@127.0.0.1:1/db?password=s3cr3t\"\n");
     for args in
         [vec!["config", "show"], vec!["config", "show", "--json"], vec!["config", "check"], vec!["status"]]
     {
@@ -27,7 +27,7 @@ fn config_show_says_where_values_come_from_and_hides_secrets() {
         assert!(!said.contains("s3cr3t"), "{args:?} prints a password:\n{said}");
     }
     let output = folder.exits(2, &["--config", "secret.toml", "status"]);
-    output.says(&["postgres"]);
+    output.says(&["no adapter", "esdb", "postgres, sqlite"]);
 }
 
 #[test]

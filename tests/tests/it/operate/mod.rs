@@ -2,8 +2,12 @@
 
 mod commands;
 mod failures;
+mod http;
+mod output;
 mod read_models;
+mod rewind;
 mod running;
+mod versions;
 
 use highwater_tests::{Folder, LIMIT, Running};
 

@@ -61,15 +61,6 @@ fn e_9_statements_that_reach_for_the_transaction_are_refused_at_load() {
 }
 
 #[test]
-fn f_4_an_entry_that_would_never_run_is_an_error() {
-    assert!(one(def().on("B", "SELECT 1").types(&["A"])).contains("outside `types`"));
-    assert!(one(def().on("A", "SELECT 1").on("A", "SELECT 2")).contains("two entries"));
-    assert!(one(def().on("A*", "SELECT 1")).contains("prefix"));
-    assert!(one(def()).contains("nothing to do"));
-    assert_eq!(texts(def().on("Ab", "SELECT 1").types(&["A*"])), Vec::<String>::new());
-}
-
-#[test]
 fn f_4_the_filter_is_what_is_written_else_the_keys_of_on() {
     let filter = |def| SqlProjection::new(def).unwrap().filter().clone();
     assert_eq!(filter(def().apply("SELECT 1")), Filter::all());
@@ -79,35 +70,6 @@ fn f_4_the_filter_is_what_is_written_else_the_keys_of_on() {
     let mut streams = def().on("A", "SELECT 1");
     streams.filter.streams = vec![Pattern::parse("case-*")];
     assert_eq!(filter(streams.clone()), Filter { types: Filter::types(["A"]).types, ..streams.filter });
-}
-
-#[test]
-fn e_6_the_fingerprint_changes_with_the_sql_and_with_nothing_else() {
-    let print = |def: SqlProjectionDef| SqlProjection::new(def).unwrap().sql_fingerprint().to_owned();
-    let base =
-        || def().schema("CREATE TABLE t (x)").apply("SELECT 1").on("A", "SELECT 1").on("B", "SELECT 2");
-    let same = SqlProjectionDef {
-        schema: Some(SqlText {
-            text: "\n CREATE TABLE t (x) ".into(),
-            origin: "moved.sql".into(),
-            first_line: 9,
-        }),
-        ..def().apply("SELECT 1\n").on("B", "SELECT 2").on("A", "SELECT 1")
-    };
-    assert_eq!(print(same), print(base()));
-    let others = [
-        print(base()),
-        print(base().apply("SELECT  1")),
-        print(base().schema("CREATE TABLE t (y)")),
-        print(base().on("C", "SELECT 2")),
-        print(def().apply("SELECT 1")),
-        print(def().on("apply", "SELECT 1")),
-        print(def().schema("SELECT 1").on("A", "SELECT 1")),
-        print(def().apply("SELECT 1").on("A", "SELECT 1")),
-    ];
-    for (n, print) in others.iter().enumerate() {
-        assert!(!others[..n].contains(print), "{n}");
-    }
 }
 
 #[test]

@@ -7,8 +7,10 @@ mod projections;
 
 pub(crate) use events::{Append, Export, Import};
 pub(crate) use global::{Global, LogFormat};
-pub(crate) use operate::{Checkpoints, Consent, DeadLetters, FailedEvents, Listed, Selected};
-pub(crate) use projections::{ConfigCommand, Demo, Init, Name, Rebuild, Run, Target, Verify, Wait};
+pub(crate) use operate::{Checkpoints, Consent, DeadLetters, FailedEvents, Listed, Selected, Versions};
+pub(crate) use projections::{
+    ConfigCommand, Demo, Init, Name, Rebuild, Rewind, RewindTarget, Run, Target, Verify, Wait,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     DeadLetters(DeadLetters),
     /// Empty a projection's read model and start it again from the beginning of the log
     Rebuild(Rebuild),
+    /// Set a projection back to an earlier position and keep its read model: what comes behind is applied again
+    Rewind(Rewind),
     /// Compute a projection's read model anew, beside the stored one, and compare the two
     Verify(Verify),
     /// Check the config, or show each effective value with its origin

@@ -69,12 +69,33 @@ pub(crate) struct Listed {
     /// Only of this projection
     #[arg(long, value_name = "NAME")]
     pub(crate) projection: Option<ProjectionName>,
+    #[command(flatten)]
+    pub(crate) versions: Versions,
     /// Only behind this position
     #[arg(long, value_name = "POSITION")]
     pub(crate) after: Option<Position>,
     /// At most so many
     #[arg(long, default_value = "100", value_name = "N")]
     pub(crate) limit: NonZeroUsize,
+}
+
+/// Which versions of a projection are meant.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(skip)]
+pub(crate) struct Versions {
+    /// Of this version [default: the one in the config]
+    #[arg(long, value_name = "N", conflicts_with = "all_versions")]
+    pub(crate) version: Option<u32>,
+    /// Of all versions, older ones included, which nobody runs any more
+    #[arg(long)]
+    pub(crate) all_versions: bool,
+}
+
+impl Versions {
+    /// The one that is named; else the one in the config.
+    pub(crate) fn one(version: Option<u32>) -> Self {
+        Self { version, all_versions: false }
+    }
 }
 
 /// One event of a projection, or all.
@@ -89,6 +110,8 @@ pub(crate) struct Selected {
     /// All of the projection
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) versions: Versions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +130,9 @@ pub(crate) enum FailedEvents {
         name: ProjectionName,
         /// The event's position
         position: Position,
+        /// Of this version [default: the one in the config]
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
     },
     /// Ask the projection's owner for another try
     Retry(Selected),
@@ -122,6 +148,9 @@ pub(crate) enum DeadLetters {
         name: ProjectionName,
         /// The event's position
         position: Position,
+        /// Of this version [default: the one in the config]
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
         /// Write the payload alone, byte for byte
         #[arg(long)]
         raw: bool,

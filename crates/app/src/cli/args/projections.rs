@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 
 use highwater_core::model::{ParsePositionError, Position, ProjectionName};
 
+use super::operate::Consent;
+
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// The folder to write; one that an earlier demo wrote is gone on with
@@ -86,6 +88,38 @@ pub(crate) struct Rebuild {
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rewind {
+    /// The projection
+    pub(crate) name: ProjectionName,
+    /// The last position that is to count as applied, such as 12:0; head for the log's end as it is now, start for
+    /// before its first event
+    #[arg(long, value_name = "POSITION|head|start")]
+    pub(crate) to: RewindTarget,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// A position, the log's end, or before its first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RewindTarget {
+    Start,
+    Head,
+    Position(Position),
+}
+
+impl FromStr for RewindTarget {
+    type Err = ParsePositionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "start" => Ok(Self::Start),
+            "head" => Ok(Self::Head),
+            position => position.parse().map(Self::Position),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -181,6 +181,7 @@ fn row(key: String, checkpoint: &Checkpoint) -> Row {
 
 fn unknown(key: &str) -> CliError {
     CliError::unknown(format!("there is no checkpoint `{}`", plain(key)))
+        .hint("where a projection stands is kept with its read model: see `highwater status` and `highwater rewind`")
 }
 
 fn moved(key: String, to: Position, advance: Advance, ui: &Ui) -> Result<Exit, CliError> {

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use highwater::compose::{Migrate, check_sample, open};
+use highwater::compose::{Address, Backends, Migrate, open};
 use highwater_core::model::{EventParts, Expected, Position, RecordedEvent, category_of};
 
 use crate::cli::args::{ConfigCommand, Global};
-use crate::cli::config::Config;
+use crate::cli::config::{BackendUrl, Config};
 use crate::cli::error::{CliError, violations};
 use crate::cli::exit::Exit;
 use crate::cli::ndjson::{Chunks, Source, Stop};
@@ -50,13 +50,24 @@ pub(super) async fn run(global: &Global, args: ConfigCommand, ui: &Ui) -> Result
     }
 }
 
+/// Prepares all SQL, in transactions that are rolled back, and tries it on the sample.
 async fn check(config: &Config, sample: Option<&Path>, ui: &Ui) -> Result<Exit, CliError> {
-    check_sql(config).await?;
+    let scratch = scratch_for(config)?;
+    let backends = open_for_check(config, scratch.as_ref()).await?;
+    let mut problems = Vec::new();
+    for projection in &config.projections {
+        if let Err(found) = backends.check(&projection.spec).await {
+            problems.extend(found);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(violations("the projections cannot run", problems));
+    }
     let events = sample.map(read_sample).transpose()?;
     let mut projections = Vec::new();
     for projection in &config.projections {
         let sample_differences = match &events {
-            Some(events) => Some(check_sample(&projection.spec, events.clone()).await?),
+            Some(events) => Some(backends.check_sample(&projection.spec, events.clone()).await?),
             None => None,
         };
         projections.push(CheckedProjection { name: projection.spec.name.to_string(), sample_differences });
@@ -69,28 +80,25 @@ async fn check(config: &Config, sample: Option<&Path>, ui: &Ui) -> Result<Exit, 
     Ok(if differs { Exit::Failed } else { Exit::Ok })
 }
 
-/// Prepares all SQL, in a transaction that is rolled back. Where there is no database yet, one in a temporary
-/// folder stands in for it: a check creates nothing.
-async fn check_sql(config: &Config) -> Result<(), CliError> {
+/// Where there is no database yet, one in a temporary folder stands in for it: a check creates nothing.
+fn scratch_for(config: &Config) -> Result<Option<Scratch>, CliError> {
     let missing = [&config.log, &config.store]
         .into_iter()
         .any(|url| url.sqlite_file().is_some_and(|file| !file.exists()));
-    let scratch = missing.then(Scratch::new).transpose()?;
-    let (log, store, migrate) = match &scratch {
-        Some(scratch) => {
-            let store = if config.log == config.store { "log.db" } else { "store.db" };
-            (scratch.url("log.db"), scratch.url(store), Migrate::Auto)
-        }
-        None => (config.log.secret().to_owned(), config.store.secret().to_owned(), Migrate::Manual),
+    missing.then(Scratch::new).transpose()
+}
+
+async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Backends, CliError> {
+    let Some(scratch) = scratch else {
+        return Ok(open(config.log.address(), config.store.address(), Migrate::Manual).await?);
     };
-    let backends = open(&log, &store, migrate).await?;
-    let mut problems = Vec::new();
-    for projection in &config.projections {
-        if let Err(found) = backends.check(&projection.spec).await {
-            problems.extend(found);
-        }
-    }
-    if problems.is_empty() { Ok(()) } else { Err(violations("the projections cannot run", problems)) }
+    let in_place_of = |url: &BackendUrl, file: &str| match url.sqlite_file() {
+        Some(_) => Address::new(scratch.url(file)),
+        None => url.address(),
+    };
+    let store = if config.log == config.store { "log.db" } else { "store.db" };
+    let (log, store) = (in_place_of(&config.log, "log.db"), in_place_of(&config.store, store));
+    Ok(open(log, store, Migrate::Auto).await?)
 }
 
 /// A temporary folder, removed at the end.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use highwater_core::model::FailedState;
 use highwater_core::ports::FailedQuery;
 
-use crate::cli::args::{Consent, DeadLetters, Global, Selected};
+use crate::cli::args::{Consent, DeadLetters, Global, Selected, Versions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ndjson::write_event;
@@ -39,10 +39,10 @@ pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<E
             let session = Session::open(global, Access::Read).await?;
             list(&session, &listed, KEPT.to_vec(), "no dead letters", ui).await
         }
-        DeadLetters::Show { name, position, raw } => {
+        DeadLetters::Show { name, position, version, raw } => {
             let session = Session::open(global, Access::Read).await?;
-            find(&session, &name, position).await?;
-            let letter = session.backends.control.dead_letter(&name, position).await?;
+            let row = find(&session, &name, position, Versions::one(version)).await?;
+            let letter = session.backends.control.dead_letter(&row.key, position).await?;
             let letter = letter.ok_or_else(|| {
                 CliError::unknown(format!("the failed event of `{name}` at {position} has no dead letter"))
                     .hint("its payload is in the log: `highwater export --after` finds it there")

@@ -4,13 +4,15 @@
 //! "sequence", "type", "state", "class", "code", "message", "attempts", "first_failed", "last_failed",
 //! "next_attempt", "replay_requested"}`; of `show`: one of these; of `retry`: `{"marked"}`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use highwater_core::model::{FailedEvent, FailedState, Position, ProjectionName, rfc3339};
 use highwater_core::ports::FailedQuery;
 
-use crate::cli::args::{FailedEvents, Global, Listed, Selected};
+use crate::cli::args::{FailedEvents, Global, Listed, Selected, Versions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Table, Ui, count, plain};
@@ -102,9 +104,9 @@ pub(super) async fn run(global: &Global, args: FailedEvents, ui: &Ui) -> Result<
             let session = Session::open(global, Access::Read).await?;
             list(&session, &listed, state, "no failed events", ui).await
         }
-        FailedEvents::Show { name, position } => {
+        FailedEvents::Show { name, position, version } => {
             let session = Session::open(global, Access::Read).await?;
-            let row = find(&session, &name, position).await?;
+            let row = find(&session, &name, position, Versions::one(version)).await?;
             ui.result(&Row::from(&row), Row::facts)?;
             Ok(Exit::Ok)
         }
@@ -123,12 +125,22 @@ pub(super) async fn list(
     empty: &str,
     ui: &Ui,
 ) -> Result<Exit, CliError> {
-    if let Some(name) = &listed.projection {
-        session.states_of(name).await?;
+    let most = listed.limit.get();
+    let mut events = Vec::new();
+    for (name, version) in meant(session, listed).await? {
+        let query = FailedQuery {
+            projection: Some(name),
+            version,
+            states: states.clone(),
+            position: None,
+            after: listed.after,
+        };
+        let left = most - events.len();
+        events.extend(session.backends.control.failed_events(&query, left).await?);
+        if events.len() >= most {
+            break;
+        }
     }
-    let query =
-        FailedQuery { projection: listed.projection.clone(), states, position: None, after: listed.after };
-    let events = session.backends.control.failed_events(&query, listed.limit.get()).await?;
     let rows: Vec<Row> = events.iter().map(Row::from).collect();
     ui.result(&rows, |rows| {
         let mut table = Table::new(&[
@@ -155,10 +167,57 @@ pub(super) async fn list(
         }
         table.text(empty)
     })?;
-    if events.len() == listed.limit.get() {
+    if events.len() >= most {
         ui.say("there may be more: raise --limit, or go on with --projection NAME --after POSITION")?;
     }
     Ok(Exit::Ok)
+}
+
+/// The projections of a list, each with its version, by name: that of the config; of those that are not there any
+/// more the newest; of all, where that is asked for.
+async fn meant(session: &Session, listed: &Listed) -> Result<Vec<(ProjectionName, Option<u32>)>, CliError> {
+    let names: BTreeSet<ProjectionName> = match &listed.projection {
+        Some(name) => BTreeSet::from([name.clone()]),
+        None => {
+            let configured = session.config.projections.iter().map(|projection| projection.spec.name.clone());
+            let states = session.backends.control.states().await?;
+            configured.chain(states.into_iter().map(|state| state.key.name)).collect()
+        }
+    };
+    let mut meant = Vec::new();
+    for name in names {
+        let version = match (&listed.projection, listed.versions.version) {
+            // It is that of no projection in particular, and may be missing in some.
+            (None, Some(version)) => Some(version),
+            _ => version_of(session, &name, listed.versions).await?,
+        };
+        meant.push((name, version));
+    }
+    Ok(meant)
+}
+
+/// Which version of a projection is meant; `None` = all.
+async fn version_of(
+    session: &Session,
+    name: &ProjectionName,
+    versions: Versions,
+) -> Result<Option<u32>, CliError> {
+    let mut stored: Vec<u32> =
+        session.states_of(name).await?.into_iter().map(|state| state.key.version).collect();
+    stored.dedup();
+    let configured = session.config.projection(name).map(|projection| projection.spec.version);
+    match versions {
+        Versions { all_versions: true, .. } => Ok(None),
+        Versions { version: Some(version), .. } => {
+            if stored.contains(&version) || configured == Some(version) {
+                return Ok(Some(version));
+            }
+            let known: Vec<String> = stored.iter().map(u32::to_string).collect();
+            let error = CliError::unknown(format!("projection `{name}` has no version {version}"));
+            Err(error.hint(format!("there are {}", known.join(", "))))
+        }
+        Versions { version: None, .. } => Ok(configured.or(stored.last().copied())),
+    }
 }
 
 /// A failed event by projection and position.
@@ -166,15 +225,20 @@ pub(super) async fn find(
     session: &Session,
     name: &ProjectionName,
     position: Position,
+    versions: Versions,
 ) -> Result<FailedEvent, CliError> {
-    session.states_of(name).await?;
-    let query =
-        FailedQuery { projection: Some(name.clone()), position: Some(position), ..FailedQuery::default() };
+    let version = version_of(session, name, versions).await?;
+    let query = FailedQuery {
+        projection: Some(name.clone()),
+        version,
+        position: Some(position),
+        ..FailedQuery::default()
+    };
     let found = session.backends.control.failed_events(&query, 1).await?;
-    found
-        .into_iter()
-        .next()
-        .ok_or_else(|| CliError::unknown(format!("projection `{name}` has no failed event at {position}")))
+    found.into_iter().next().ok_or_else(|| {
+        let of = version.map(|version| format!(" v{version}")).unwrap_or_default();
+        CliError::unknown(format!("projection `{name}`{of} has no failed event at {position}"))
+    })
 }
 
 /// Asks for another try.
@@ -200,22 +264,18 @@ pub(super) async fn selection(
     selected: Selected,
     states: Vec<FailedState>,
 ) -> Result<FailedQuery, CliError> {
-    let Selected { name, position, all: _ } = selected;
-    match position {
-        Some(position) => {
-            let event = find(session, &name, position).await?;
-            if !states.is_empty() && !states.contains(&event.state) {
-                return Err(CliError::unknown(format!(
-                    "the failed event of `{name}` at {position} is {}, so it has no dead letter",
-                    event.state
-                )));
-            }
-        }
-        None => {
-            session.states_of(&name).await?;
+    let Selected { name, position, all: _, versions } = selected;
+    let version = version_of(session, &name, versions).await?;
+    if let Some(position) = position {
+        let event = find(session, &name, position, versions).await?;
+        if !states.is_empty() && !states.contains(&event.state) {
+            return Err(CliError::unknown(format!(
+                "the failed event of `{name}` at {position} is {}, so it has no dead letter",
+                event.state
+            )));
         }
     }
-    Ok(FailedQuery { projection: Some(name), states, position, after: None })
+    Ok(FailedQuery { projection: Some(name), version, states, position, after: None })
 }
 
 /// Enough of a text to know it again in a table.

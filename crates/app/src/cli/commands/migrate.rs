@@ -19,7 +19,7 @@ struct Migrated {
 
 pub(super) async fn run(global: &Global, ui: &Ui) -> Result<Exit, CliError> {
     let config = read_config(global)?;
-    let done = Backends::migrate(config.log.secret(), config.store.secret()).await?;
+    let done = Backends::migrate(config.log.address(), config.store.address()).await?;
     ui.result(&Migrated { done }, |migrated| match migrated.done.as_slice() {
         [] => "everything is up to date".to_owned(),
         done => done.join("\n"),

@@ -15,6 +15,7 @@ mod init;
 mod migrate;
 mod pause;
 mod rebuild;
+mod rewind;
 mod run;
 mod run_progress;
 mod run_report;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit, CliError> {
         Command::FailedEvents(args) => failed_events::run(&global, args, ui).await,
         Command::DeadLetters(args) => dead_letters::run(&global, args, ui).await,
         Command::Rebuild(args) => rebuild::run(&global, args, ui).await,
+        Command::Rewind(args) => rewind::run(&global, args, ui).await,
         Command::Verify(args) => verify::run(&global, args, ui).await,
         Command::Config(args) => config::run(&global, args, ui).await,
     }

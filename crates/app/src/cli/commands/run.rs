@@ -3,14 +3,18 @@
 //! The first Ctrl-C or SIGTERM drains, commits and reports; the second ends at once. The report (JSON) is
 //! described in `run_report`.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use highwater::compose::RunOptions;
-use highwater::{ProjectionSpec, Report, StartError};
+use highwater::{ProjectionSpec, Report, StartError, TokioClock};
+use highwater_core::ports::Clock as _;
 
 use crate::cli::args::{Global, Run};
 use crate::cli::error::{CliError, violations};
 use crate::cli::exit::Exit;
+use crate::cli::http::{Probed, Recorder, serve};
 use crate::cli::output::Ui;
 use crate::cli::session::{Access, Session};
 use crate::cli::signals;
@@ -19,8 +23,15 @@ use super::run_progress::show_progress;
 use super::run_report::{RunReport, exit_of};
 use super::status::any_set_aside;
 
+/// How long between two tries to open a database on a disk without room.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
+
 pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, CliError> {
-    let session = Session::open(global, Access::Write).await?;
+    let stop = signals::listen()?;
+    let session = match when_there_is_room(global, &stop).await? {
+        Some(session) => session,
+        None => return Ok(Exit::Unavailable),
+    };
     for name in args.only.iter().chain(&args.accept).chain(&args.trust) {
         session.projection(name)?;
     }
@@ -34,21 +45,56 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
     if specs.is_empty() {
         return Err(CliError::usage("the config has no projections: add a [[projection]]"));
     }
-    let names: Vec<_> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let ran: Vec<_> = specs.iter().map(|spec| (spec.name.clone(), spec.version)).collect();
     let options = RunOptions { accept: args.accept, trust: args.trust };
-    let stop = signals::listen()?;
     let report = if args.until_caught_up {
         catch_up(&session, specs, options, &stop, ui).await?
     } else {
+        let recorder = session.config.listen.map(|_| Recorder::install()).transpose()?;
+        let probed_specs = specs.clone();
         let highwater = session.backends.start(specs, options).await.map_err(start_error)?;
+        let ended = CancellationToken::new();
+        let _until_the_end = ended.clone().drop_guard();
+        if let Some((at, recorder)) = session.config.listen.zip(recorder) {
+            let probed = Probed {
+                log: session.backends.log.clone(),
+                control: session.backends.control.clone(),
+                watch: highwater.watch(),
+                watcher: session.watcher.clone(),
+                specs: probed_specs,
+                recorder,
+            };
+            serve(at, probed, ended).await?;
+        }
         highwater.run_until(stop.cancelled_owned()).await
     };
     let exit = exit_of(&report, args.until_caught_up);
     ui.result(&RunReport::from(&report), RunReport::text)?;
-    if exit == Exit::Ok && args.fail_on_parked && any_set_aside(&*session.backends.control, &names).await? {
+    if exit == Exit::Ok && args.fail_on_parked && any_set_aside(&*session.backends.control, &ran).await? {
         return Ok(Exit::Parked);
     }
     Ok(exit)
+}
+
+/// Opens the backends. A disk without room is waited for, as it is while the projections run: SQLite cannot even open
+/// a database there. `None` when the waiting was ended.
+async fn when_there_is_room(global: &Global, stop: &CancellationToken) -> Result<Option<Session>, CliError> {
+    let clock = TokioClock::new();
+    let mut told = false;
+    loop {
+        match Session::open(global, Access::Write).await {
+            Err(error) if error.is_full_disk() => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!("will try again: {}", error.in_one_line());
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = clock.sleep(LOOK_FOR_ROOM_EVERY) => {}
+        }
+    }
 }
 
 /// Runs projections until everything that the log holds now is settled, showing the progress.

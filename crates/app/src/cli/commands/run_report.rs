@@ -2,7 +2,8 @@
 //!
 //! JSON: `{"projections": [{"name", "outcome", "reason", "applied", "failed", "recovered", "duplicates",
 //! "batches", "position", "seconds"}]}`. The outcome is `stopped`, `caught-up`, `busy` (another instance owns
-//! it), `paused`, `stalled` or `faulted`, the last two with a reason. The counters are of this run.
+//! it), `paused`, `stalled` or `faulted`, the last two with a reason. The counters are of this run. A projection
+//! that is divided has `partitions` as well: `[{"partition", "outcome", "reason", "applied", "failed", "position"}]`.
 
 use std::time::Duration;
 
@@ -34,19 +35,47 @@ struct Row {
     seconds: f64,
     #[serde(skip)]
     took: Duration,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<PartitionRow>,
+}
+
+#[derive(Serialize)]
+struct PartitionRow {
+    partition: u32,
+    outcome: &'static str,
+    reason: Option<String>,
+    applied: u64,
+    failed: u64,
+    position: Option<Position>,
+}
+
+/// The word for an outcome, and its reason.
+fn words(outcome: &Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Stopped => ("stopped", None),
+        Outcome::CaughtUp => ("caught-up", None),
+        Outcome::Busy => ("busy", None),
+        Outcome::Paused => ("paused", None),
+        Outcome::Stalled(reason) => ("stalled", Some(reason.clone())),
+        Outcome::Faulted(reason) => ("faulted", Some(reason.clone())),
+    }
 }
 
 impl From<&Report> for RunReport {
     fn from(report: &Report) -> Self {
         let rows = report.projections.iter().map(|projection| {
-            let (outcome, reason) = match &projection.outcome {
-                Outcome::Stopped => ("stopped", None),
-                Outcome::CaughtUp => ("caught-up", None),
-                Outcome::Busy => ("busy", None),
-                Outcome::Paused => ("paused", None),
-                Outcome::Stalled(reason) => ("stalled", Some(reason.clone())),
-                Outcome::Faulted(reason) => ("faulted", Some(reason.clone())),
-            };
+            let (outcome, reason) = words(&projection.outcome);
+            let partitions = projection.partitions.iter().map(|part| {
+                let (outcome, reason) = words(&part.outcome);
+                PartitionRow {
+                    partition: part.partition,
+                    outcome,
+                    reason,
+                    applied: part.applied,
+                    failed: part.failed,
+                    position: part.scanned,
+                }
+            });
             Row {
                 name: projection.name.to_string(),
                 outcome,
@@ -59,6 +88,7 @@ impl From<&Report> for RunReport {
                 position: projection.scanned,
                 seconds: projection.took.as_secs_f64(),
                 took: projection.took,
+                partitions: partitions.collect(),
             }
         });
         Self { projections: rows.collect() }
@@ -96,6 +126,15 @@ impl RunReport {
         for row in &self.projections {
             if let Some(reason) = &row.reason {
                 text.push_str(&format!("\n{} {}: {}", row.name, row.outcome, plain(reason)));
+            }
+            // Only what the projection's own row does not say.
+            for part in row.partitions.iter().filter(|part| part.outcome != row.outcome) {
+                let reason = part.reason.as_deref().map(|reason| format!(": {}", plain(reason)));
+                let reason = reason.unwrap_or_default();
+                text.push_str(&format!(
+                    "\n{} partition {} {}{reason}",
+                    row.name, part.partition, part.outcome
+                ));
             }
         }
         text
@@ -138,6 +177,7 @@ mod tests {
             batches: 3,
             scanned: Some(Position::new(12, 0)),
             took: Duration::from_millis(600),
+            partitions: Vec::new(),
         });
         Report { projections: projections.collect() }
     }

@@ -19,11 +19,12 @@ use highwater_core::Error;
 use highwater_core::model::{
     FailedState, Filter, Position, ProjectionKey, ProjectionName, ProjectionState, rfc3339,
 };
-use highwater_core::ports::{EventLog, FailedQuery, Limit, ProjectionControl};
+use highwater_core::ports::{EventLog, FailedQuery, ProjectionControl};
 
 use crate::cli::args::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::lag::{Failed, Head, Lag, failed, lag};
 use crate::cli::output::{Table, Ui, count};
 use crate::cli::session::{Access, Session};
 
@@ -51,21 +52,6 @@ struct Row {
     epoch: u64,
     updated_at: Option<String>,
     in_config: bool,
-}
-
-#[derive(Serialize, Default, Clone, Copy)]
-struct Lag {
-    lag_positions: Option<u64>,
-    lag_events: Option<u64>,
-    lag_seconds: Option<u64>,
-}
-
-#[derive(Serialize, Default, Clone, Copy)]
-struct Failed {
-    retrying: u64,
-    parked: u64,
-    recorded: u64,
-    held: u64,
 }
 
 pub(super) async fn run(global: &Global, ui: &Ui) -> Result<Exit, CliError> {
@@ -108,7 +94,7 @@ async fn row(
     state: &ProjectionState,
     filter: Option<&Filter>,
 ) -> Result<Row, Error> {
-    let owner = control.owner(&state.key.name).await?.map(|owner| owner.name);
+    let owner = control.owner(&state.key.part()).await?.map(|owner| owner.name);
     let failed = failed(control, &state.key).await?;
     let lag = lag(log, head, state.scanned, state.last.as_ref().map(|last| last.time_micros), filter).await?;
     let phase = if state.paused {
@@ -166,97 +152,15 @@ async fn not_started(
     })
 }
 
-/// The log's end.
-struct Head {
-    position: Option<Position>,
-    time_micros: Option<i64>,
-}
-
-impl Head {
-    async fn of(log: &dyn EventLog) -> Result<Self, Error> {
-        let position = log.head().await?;
-        let event = match position {
-            Some(position) => log.event_at(position).await?,
-            None => None,
-        };
-        Ok(Self { position, time_micros: event.map(|event| event.time_micros()) })
-    }
-}
-
-async fn lag(
-    log: &dyn EventLog,
-    head: &Head,
-    scanned: Option<Position>,
-    last_time: Option<i64>,
-    filter: Option<&Filter>,
-) -> Result<Lag, Error> {
-    let Some(end) = head.position.filter(|end| scanned.is_none_or(|scanned| scanned < *end)) else {
-        return Ok(Lag { lag_positions: Some(0), lag_events: Some(0), lag_seconds: Some(0) });
-    };
-    let lag_events = match filter {
-        Some(filter) => log.count_between(scanned, Some(end), filter).await?,
-        None => None,
-    };
-    let looked_at = match scanned {
-        Some(scanned) => log.event_at(scanned).await?.map(|event| event.time_micros()).or(last_time),
-        None => None,
-    };
-    // Nothing was looked at, or what was is gone: then the oldest event that waits tells the time.
-    let since = match looked_at {
-        Some(time) => Some(time),
-        None => first_time(log, scanned).await?,
-    };
-    let lag_seconds = head
-        .time_micros
-        .zip(since)
-        .map(|(end, since)| u64::try_from(end.saturating_sub(since)).unwrap_or(0) / 1_000_000);
-    let lag_positions = end.commit().checked_sub(scanned.map_or(0, Position::commit));
-    Ok(Lag { lag_positions, lag_events, lag_seconds })
-}
-
-async fn first_time(log: &dyn EventLog, after: Option<Position>) -> Result<Option<i64>, Error> {
-    let mut reader = log.open(after, &Filter::all()).await?;
-    loop {
-        let batch = reader.next(Limit { events: 1, bytes: usize::MAX }).await?;
-        if let Some(first) = batch.events.first() {
-            return Ok(Some(first.time_micros()));
-        }
-        if batch.caught_up {
-            return Ok(None);
-        }
-    }
-}
-
-/// How many failed events there are, by state.
-async fn failed(control: &dyn ProjectionControl, key: &ProjectionKey) -> Result<Failed, Error> {
-    const PAGE: usize = 1_000;
-    let mut failed = Failed::default();
-    let mut query = FailedQuery { projection: Some(key.name.clone()), ..FailedQuery::default() };
-    loop {
-        let page = control.failed_events(&query, PAGE).await?;
-        for event in page.iter().filter(|event| event.key == *key) {
-            *match event.state {
-                FailedState::Retrying => &mut failed.retrying,
-                FailedState::Parked => &mut failed.parked,
-                FailedState::Recorded => &mut failed.recorded,
-                FailedState::Held => &mut failed.held,
-            } += 1;
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => query.after = Some(last.position),
-            _ => return Ok(failed),
-        }
-    }
-}
-
-/// Whether any of these projections has events that are set aside.
+/// Whether any of these projections has events that are set aside in this version.
 pub(super) async fn any_set_aside(
     control: &dyn ProjectionControl,
-    names: &[ProjectionName],
+    projections: &[(ProjectionName, u32)],
 ) -> Result<bool, Error> {
-    for name in names {
+    for (name, version) in projections {
         let query = FailedQuery {
             projection: Some(name.clone()),
+            version: Some(*version),
             states: vec![FailedState::Parked, FailedState::Held, FailedState::Recorded],
             ..FailedQuery::default()
         };

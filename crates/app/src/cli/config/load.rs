@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use highwater_core::model::ProjectionName;
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) store: BackendUrl,
     /// Whether our own schema is migrated at start.
     pub(crate) migrate: MigrateMode,
+    /// Where metrics and health are served; nowhere, if it is not said.
+    pub(crate) listen: Option<SocketAddr>,
     /// The projections, in the order of the file.
     pub(crate) projections: Vec<ProjectionConfig>,
     /// All effective values with their origins.
@@ -112,7 +115,7 @@ fn read(
     problems: &mut Problems,
 ) -> Option<Config> {
     let top = Table::top(tree);
-    top.finish(["migrate", "log", "store", "defaults", "projection"], problems);
+    top.finish(["migrate", "log", "store", "defaults", "http", "projection"], problems);
     let (migrate, migrate_origin) = migrate(&top, problems);
 
     let log = backend(&top, "log", folder, variable, problems);
@@ -147,6 +150,8 @@ fn read(
     }
     let projections = projections(&top, &defaults, folder, problems);
 
+    let listen = listen(&top, problems);
+
     let ((log, log_origin), (store, store_origin)) = (log?, store?);
     let file = problems.file().to_owned();
     let row = |key: &str, value: String, origin: &Origin| Shown {
@@ -166,8 +171,17 @@ fn read(
         row("log.url", log.to_string(), &log_origin),
         store_place,
     ];
+    let schemas = [("log.schema", &log, &log_origin), ("store.schema", &store, &store_origin)];
+    shown.extend(
+        schemas
+            .into_iter()
+            .filter_map(|(key, url, origin)| url.schema().map(|schema| row(key, schema.to_owned(), origin))),
+    );
+    let (listen, listen_origin) = listen;
+    let listen_text = listen.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
+    shown.push(row("http.listen", listen_text, &listen_origin));
     shown.extend(projections.iter().flat_map(|projection| projection.shown.iter().cloned()));
-    Some(Config { log, store, migrate, projections, shown })
+    Some(Config { log, store, migrate, listen, projections, shown })
 }
 
 fn backend(
@@ -178,7 +192,7 @@ fn backend(
     problems: &mut Problems,
 ) -> Option<(BackendUrl, Origin)> {
     let table = top.table(key, problems)?;
-    table.finish(["url", "url_file"], problems);
+    table.finish(["schema", "url", "url_file"], problems);
     if table.get("url").is_none() && table.get("url_file").is_none() {
         problems.add(table.origin(), format!("`{key}` needs `url` or `url_file`"));
         return None;
@@ -197,6 +211,27 @@ fn migrate(top: &Table<'_>, problems: &mut Problems) -> (MigrateMode, Origin) {
         }
     };
     (mode, origin)
+}
+
+/// Where metrics and health are served.
+fn listen(top: &Table<'_>, problems: &mut Problems) -> (Option<SocketAddr>, Origin) {
+    let Some(table) = top.table("http", problems) else { return (None, Origin::Default) };
+    table.finish(["listen"], problems);
+    let Some(node) = table.get("listen") else {
+        problems.add(table.origin(), "`http` needs `listen`, such as \"127.0.0.1:9464\"");
+        return (None, Origin::Default);
+    };
+    let parsed = table.string("listen", problems).and_then(|text| match text.parse() {
+        Ok(at) => Some(at),
+        Err(_) => {
+            let what = format!(
+                "`http.listen` must be an address and a port, such as \"127.0.0.1:9464\", not {text:?}"
+            );
+            problems.add(&node.origin, what);
+            None
+        }
+    });
+    (parsed, node.origin.clone())
 }
 
 fn projections(

@@ -47,6 +47,7 @@ pub(crate) const SETTINGS: &[SettingKey] = keys! {
     retry_cap: duration, time;
     drain: duration, time;
     read_ahead: number, plain;
+    partitions: number, plain;
     start_from: word, plain;
     on_failure: word, plain;
     savepoint: word, plain;

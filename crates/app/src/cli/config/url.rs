@@ -3,47 +3,65 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use highwater::compose::Address;
+
 use super::node::Origin;
 use super::problems::Problems;
 use super::table::Table;
 
+/// The schemes of PostgreSQL.
+pub(super) const POSTGRES: [&str; 2] = ["postgres", "postgresql"];
+
 /// The address of a backend. Printing it leaves the secrets out.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct BackendUrl(String);
+pub(crate) struct BackendUrl {
+    url: String,
+    schema: Option<String>,
+}
 
 impl BackendUrl {
     /// An address.
-    #[cfg(test)]
     pub(crate) fn new(url: &str) -> Self {
-        Self(url.to_owned())
+        Self { url: url.to_owned(), schema: None }
+    }
+
+    /// The whole URL, secrets included.
+    #[cfg(test)]
+    pub(crate) fn secret(&self) -> &str {
+        &self.url
     }
 
     /// The whole address, secrets included: for the driver alone.
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
+    pub(crate) fn address(&self) -> Address {
+        Address::new(&self.url).schema(self.schema.clone())
+    }
+
+    /// The schema of our own tables, where one is named.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// The scheme: what stands before the first `:`.
     pub(crate) fn scheme(&self) -> &str {
-        self.0.split_once(':').map_or("", |(scheme, _)| scheme)
+        self.url.split_once(':').map_or("", |(scheme, _)| scheme)
     }
 
     /// The file of an SQLite address; `None` for others and for one in memory.
     pub(crate) fn sqlite_file(&self) -> Option<PathBuf> {
-        let (path, _) = sqlite_path(&self.0)?;
+        let (path, _) = sqlite_path(&self.url)?;
         (!path.is_empty() && !path.starts_with(":memory:")).then(|| PathBuf::from(path))
     }
 }
 
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redacted(&self.0))
+        f.write_str(&redacted(&self.url))
     }
 }
 
 impl fmt::Debug for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", redacted(&self.0))
+        write!(f, "{:?}", redacted(&self.url))
     }
 }
 
@@ -68,12 +86,24 @@ pub(crate) fn read(
     let folder = if matches!(origin, Origin::File(_)) { folder } else { Path::new("") };
     let url = if key == "url_file" { from_file(text, folder) } else { expanded(text, variable) };
     match url.and_then(|url| checked(&url, folder)) {
-        Ok(url) => Some((url, origin)),
+        Ok(url) => Some((with_schema(url, table, problems)?, origin)),
         Err(what) => {
             problems.add(&origin, format!("`{name}` {what}"));
             None
         }
     }
+}
+
+/// Only a server with schemas takes one.
+fn with_schema(url: BackendUrl, table: &Table<'_>, problems: &mut Problems) -> Option<BackendUrl> {
+    let Some(node) = table.get("schema") else { return Some(url) };
+    let schema = table.string("schema", problems)?.to_owned();
+    if !POSTGRES.contains(&url.scheme()) {
+        let what = format!("`{}` is for PostgreSQL: remove it", table.name("schema"));
+        problems.add(&node.origin, what);
+        return None;
+    }
+    Some(BackendUrl { schema: Some(schema), ..url })
 }
 
 fn from_file(text: &str, folder: &Path) -> Result<String, String> {
@@ -108,13 +138,13 @@ fn checked(url: &str, folder: &Path) -> Result<BackendUrl, String> {
     if !url.contains(':') {
         return Err("has no scheme: write, for example, sqlite:events.db".to_owned());
     }
-    let Some((path, query)) = sqlite_path(url) else { return Ok(BackendUrl(url.to_owned())) };
+    let Some((path, query)) = sqlite_path(url) else { return Ok(BackendUrl::new(url)) };
     if path.is_empty() || path.starts_with(":memory:") || folder.as_os_str().is_empty() {
-        return Ok(BackendUrl(url.to_owned()));
+        return Ok(BackendUrl::new(url));
     }
     let path = folder.join(path);
     let path = path.to_str().ok_or("stands in a folder whose name is not UTF-8")?;
-    Ok(BackendUrl(format!("sqlite:{path}{query}")))
+    Ok(BackendUrl::new(&format!("sqlite:{path}{query}")))
 }
 
 /// The path and the query (with its `?`) of an SQLite address.
@@ -193,13 +223,13 @@ mod tests {
 
     #[test]
     fn relative_paths_resolve_against_the_file() {
-        let at = |url: &str| checked(url, Path::new("/etc/hw")).unwrap().secret().to_owned();
+        let at = |url: &str| checked(url, Path::new("/etc/hw")).unwrap().url;
         assert_eq!(at("sqlite:a.db"), "sqlite:/etc/hw/a.db");
         assert_eq!(at("sqlite://a.db?mode=ro"), "sqlite:/etc/hw/a.db?mode=ro");
         assert_eq!(at("sqlite:/var/a.db"), "sqlite:/var/a.db");
         assert_eq!(at("sqlite::memory:"), "sqlite::memory:");
         assert_eq!(at("postgres://h/db"), "postgres://h/db");
-        assert_eq!(checked("sqlite:a.db", Path::new("")).unwrap().secret(), "sqlite:a.db");
+        assert_eq!(checked("sqlite:a.db", Path::new("")).unwrap().url, "sqlite:a.db");
         assert_eq!(BackendUrl::new("sqlite:a.db?x=1").sqlite_file(), Some(PathBuf::from("a.db")));
         assert_eq!(BackendUrl::new("sqlite::memory:").sqlite_file(), None);
         assert!(checked("events.db", Path::new("")).unwrap_err().contains("scheme"));

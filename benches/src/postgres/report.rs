@@ -1,0 +1,229 @@
+//! What came out on PostgreSQL.
+
+use std::thread;
+
+use serde::Serialize;
+
+use crate::measure::{Measured, Spread};
+use crate::postgres::Options;
+use crate::postgres::plan::{self, Comparison, Setting};
+use crate::postgres::server::{DELAY, Server};
+use crate::report::{Compared, Entry, Goal, rates, ratio_cells, row, table, verdict};
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    conditions: Conditions,
+    pub(crate) races: Vec<Race>,
+    pub(crate) figures: Vec<Figure>,
+    /// What a process that has nothing to do asks the server, in the time that it was watched.
+    pub(crate) idle_statements: Vec<Statement>,
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Under which conditions.
+#[derive(Debug, Serialize)]
+struct Conditions {
+    events: u32,
+    rounds: u32,
+    server: String,
+    fsync: String,
+    synchronous_commit: String,
+    server_settings: &'static [&'static str],
+    /// What the proxy adds each way.
+    proxy_delay_us: u128,
+    optimised: bool,
+    processors: usize,
+    system: &'static str,
+    machine: &'static str,
+}
+
+/// Contestants that were interleaved.
+#[derive(Debug, Serialize)]
+pub(crate) struct Race {
+    name: String,
+    setting: Setting,
+    contestants: Vec<Entry>,
+    comparisons: Vec<Steady>,
+}
+
+/// A comparison, by which goals are judged, and the same of a run that goes on.
+#[derive(Debug, Serialize)]
+struct Steady {
+    #[serde(flatten)]
+    compared: Compared,
+    /// The ratio without what starting and stopping costs the product, which the times of loops have no part of.
+    without_start_and_stop: Option<Spread>,
+}
+
+/// Something else that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    name: String,
+    value: Spread,
+    unit: &'static str,
+    goal: Option<Goal>,
+    ok: Option<bool>,
+}
+
+/// A statement that was seen.
+#[derive(Debug, Serialize)]
+pub(crate) struct Statement {
+    pub(crate) text: String,
+    pub(crate) count: u32,
+}
+
+impl Figure {
+    pub(crate) fn new(name: &str, value: Spread, unit: &'static str) -> Self {
+        Self { name: name.to_owned(), value, unit, goal: None, ok: None }
+    }
+
+    pub(crate) fn goal(mut self, goal: Goal) -> Self {
+        self.goal = Some(goal);
+        self.ok = Some(goal.is_met(self.value.median));
+        self
+    }
+}
+
+impl Race {
+    /// Sums up.
+    pub(crate) fn new(
+        name: String,
+        setting: Setting,
+        comparisons: &[Comparison],
+        measured: Vec<Measured>,
+    ) -> Self {
+        let without = without_start_and_stop(&measured);
+        let comparisons = comparisons
+            .iter()
+            .filter_map(|asked| {
+                let compared = |measured: &[Measured]| {
+                    Compared::new(name.clone(), measured, asked.contestant, asked.baseline, asked.goal)
+                };
+                let without = without.as_deref().and_then(compared);
+                let without_start_and_stop = without.map(|without| without.ratio);
+                Some(Steady { compared: compared(&measured)?, without_start_and_stop })
+            })
+            .collect();
+        let contestants = measured.into_iter().map(Entry::new).collect();
+        Self { name, setting, contestants, comparisons }
+    }
+
+    fn print(&self) {
+        println!("{}\n", self.name);
+        println!("{}\n", rates(&self.contestants));
+        let mut table = table(&["", "against", "ratio", "min .. max", "goal", "", "without start and stop"]);
+        for Steady { compared, without_start_and_stop } in &self.comparisons {
+            let mut cells = ratio_cells(compared);
+            cells.push(without_start_and_stop.map_or(String::new(), |ratio| format!("{:.2}", ratio.median)));
+            table.add_row(row(&cells));
+        }
+        println!("{table}\n");
+    }
+
+    fn missed(&self) -> bool {
+        self.comparisons.iter().any(|steady| steady.compared.ok == Some(false))
+    }
+}
+
+/// The same times, those of the product less what it takes to start and to stop in the same round; `None` where that
+/// was not measured.
+fn without_start_and_stop(measured: &[Measured]) -> Option<Vec<Measured>> {
+    let idle = measured.iter().find(|measured| measured.name == plan::IDLE)?.seconds.clone();
+    let is_product = |name: &str| {
+        name != plan::IDLE && !["loop", "limit", "insert-select"].iter().any(|word| name.starts_with(word))
+    };
+    let less = |mut one: Measured| {
+        if is_product(one.name) {
+            for (seconds, idle) in one.seconds.iter_mut().zip(&idle) {
+                *seconds = (*seconds - idle).max(f64::EPSILON);
+            }
+        }
+        one
+    };
+    Some(measured.iter().cloned().map(less).collect())
+}
+
+impl Report {
+    /// One without figures.
+    ///
+    /// # Errors
+    /// When the server cannot be asked what it is.
+    pub(crate) async fn new(server: &Server, options: &Options) -> anyhow::Result<Self> {
+        let conditions = Conditions {
+            events: options.events(),
+            rounds: options.common.rounds(),
+            server: server.setting("server_version").await?,
+            fsync: server.setting("fsync").await?,
+            synchronous_commit: server.setting("synchronous_commit").await?,
+            server_settings: server.given_settings(),
+            proxy_delay_us: DELAY.as_micros(),
+            optimised: !cfg!(debug_assertions),
+            processors: thread::available_parallelism().map_or(0, usize::from),
+            system: std::env::consts::OS,
+            machine: std::env::consts::ARCH,
+        };
+        Ok(Self {
+            conditions,
+            races: Vec::new(),
+            figures: Vec::new(),
+            idle_statements: Vec::new(),
+            skipped: Vec::new(),
+        })
+    }
+
+    /// Whether a goal is missed.
+    pub(crate) fn missed(&self) -> bool {
+        self.races.iter().any(Race::missed) || self.figures.iter().any(|figure| figure.ok == Some(false))
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self) {
+        let Conditions { events, rounds, server, fsync, synchronous_commit, .. } = &self.conditions;
+        println!("PostgreSQL {server}, fsync {fsync}, synchronous_commit {synchronous_commit}");
+        println!("{events} events, {rounds} rounds\n");
+        if fsync != "on" || synchronous_commit != "on" {
+            println!("warning: this server is not durable; the goals speak of one that is\n");
+        }
+        self.races.iter().for_each(Race::print);
+        if !self.figures.is_empty() {
+            println!("{}\n", self.table());
+        }
+        for Statement { text, count } in &self.idle_statements {
+            println!("idle, {count} times: {text}");
+        }
+        for skipped in &self.skipped {
+            println!("skipped: {skipped}");
+        }
+    }
+
+    fn table(&self) -> comfy_table::Table {
+        let mut table = table(&["", "median", "unit", "min .. max", "goal", ""]);
+        for Figure { name, value, unit, goal, ok } in &self.figures {
+            table.add_row(row(&[
+                name.clone(),
+                format!("{:.2}", value.median),
+                (*unit).to_owned(),
+                format!("{:.2} .. {:.2}", value.min, value.max),
+                goal.map_or("reported".to_owned(), |goal| goal.to_string()),
+                verdict(*ok).to_owned(),
+            ]));
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_and_stop_are_taken_off_the_product_alone() {
+        let measured =
+            |name, seconds: f64| Measured { name, events: 10, seconds: vec![seconds], sql: Vec::new() };
+        let all = [measured(plan::IDLE, 0.5), measured(plan::APPLY, 1.5), measured(plan::LIMIT, 1.0)];
+        let seconds = |measured: &[Measured]| measured.iter().map(|one| one.seconds[0]).collect::<Vec<_>>();
+        assert_eq!(seconds(&without_start_and_stop(&all).expect("it was measured")), [0.5, 1.0, 1.0]);
+        assert!(without_start_and_stop(&all[1..]).is_none());
+    }
+}

@@ -1,0 +1,204 @@
+//! Checkpoints of runners that are not transactional.
+//!
+//! The halves of a position are `numeric(20, 0)`: the server compares them itself, and every bit of a `u64`
+//! counts. Keys are in the order of their bytes, so a prefix is a range.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::{Advance, Checkpoint, Position};
+use highwater_core::ports::{CheckpointPage, CheckpointStore};
+
+use crate::columns::Columns;
+use crate::database::Database;
+use crate::error::During;
+use crate::text::{end_of, escaped};
+
+const READ: &str = "read a checkpoint";
+const SET: &str = "set a checkpoint";
+const RESET: &str = "reset a checkpoint";
+const SCAN: &str = "scan checkpoints";
+const CLEAR: &str = "clear checkpoints";
+const MAX_KEY_BYTES: usize = 1024;
+/// What [`checkpoint_in`] reads.
+const CHECKPOINT: &str =
+    "\"commit\"::text, \"prepare\"::text, (extract(epoch FROM updated_at) * 1000000)::bigint";
+const RANGE: &str = "key >= $1 AND ($2::text IS NULL OR key < $2)";
+
+/// Checkpoints in a PostgreSQL database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PgCheckpoints {
+    database: Database,
+}
+
+impl PgCheckpoints {
+    /// The checkpoints in this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for PgCheckpoints {
+    async fn get(&self, key: &str) -> Result<Option<Checkpoint>, Error> {
+        check_key(key)?;
+        let sql = format!("SELECT {CHECKPOINT} FROM highwater.checkpoint WHERE key = $1");
+        let row = sqlx::query(self.database.names().sql(&sql).safe())
+            .bind(escaped(key))
+            .fetch_optional(self.database.pool())
+            .await
+            .during(READ)?;
+        let found = row.map(|row| checkpoint_in(&mut Columns::from(&row, 0, READ))).transpose();
+        found.map_err(|error| error.with("key", key))
+    }
+
+    async fn set_if_newer(&self, key: &str, to: Position) -> Result<Advance, Error> {
+        let answers = self.set_many_if_newer(&[(key.to_owned(), to)]).await?;
+        answers.into_iter().next().ok_or_else(|| no_answer(key))
+    }
+
+    async fn set_many_if_newer(&self, entries: &[(String, Position)]) -> Result<Vec<Advance>, Error> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        entries.iter().try_for_each(|(key, _)| check_key(key))?;
+        let column = |half: fn(Position) -> u64| -> Vec<String> {
+            entries.iter().map(|(_, to)| half(*to).to_string()).collect()
+        };
+        let keys: Vec<_> = entries.iter().map(|(key, _)| escaped(key)).collect();
+        let statement = self.database.names().sql(
+            "SELECT applied, stored_commit::text, stored_prepare::text
+             FROM highwater.advance_checkpoints($1, $2::text[]::numeric[], $3::text[]::numeric[])
+             ORDER BY entry",
+        );
+        let rows = sqlx::query(statement.safe())
+            .bind(keys)
+            .bind(column(Position::commit))
+            .bind(column(Position::prepare))
+            .fetch_all(self.database.pool())
+            .await
+            .during(SET)?;
+        if rows.len() != entries.len() {
+            return Err(no_answer(&entries[0].0));
+        }
+        rows.iter().zip(entries).map(|(row, (key, to))| advance_of(row, key, *to)).collect()
+    }
+
+    async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
+        check_key(key)?;
+        let statement = self.database.names().sql(
+            "UPDATE highwater.checkpoint SET \"commit\" = $2::numeric, \"prepare\" = $3::numeric,
+                 updated_at = clock_timestamp()
+             WHERE key = $1 AND \"commit\" = $4::numeric AND \"prepare\" = $5::numeric",
+        );
+        loop {
+            let done = sqlx::query(statement.safe())
+                .bind(escaped(key))
+                .bind(to.commit().to_string())
+                .bind(to.prepare().to_string())
+                .bind(expected.commit().to_string())
+                .bind(expected.prepare().to_string())
+                .execute(self.database.pool())
+                .await
+                .during(RESET)?;
+            if done.rows_affected() > 0 {
+                return Ok(Advance::Applied);
+            }
+            match self.get(key).await? {
+                None => return Err(Error::new(ErrorKind::NotFound, RESET).with("key", key)),
+                Some(stored) if stored.position != expected => {
+                    return Ok(Advance::Stale { current: stored.position });
+                }
+                // It came to be as expected in between.
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        let statement = self.database.names().sql("DELETE FROM highwater.checkpoint WHERE key = $1");
+        let done = sqlx::query(statement.safe())
+            .bind(escaped(key))
+            .execute(self.database.pool())
+            .await
+            .during("delete a checkpoint")?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<CheckpointPage, Error> {
+        let prefix = escaped(prefix);
+        let limit = limit.max(1);
+        let sql = format!(
+            "SELECT key, {CHECKPOINT} FROM highwater.checkpoint
+             WHERE {RANGE} AND ($3::text IS NULL OR key > $3) ORDER BY key LIMIT $4"
+        );
+        let rows = sqlx::query(self.database.names().sql(&sql).safe())
+            .bind(&*prefix)
+            .bind(end_of(&prefix))
+            .bind(after.map(escaped))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(self.database.pool())
+            .await
+            .during(SCAN)?;
+        let mut page = CheckpointPage::default();
+        for row in &rows {
+            let mut columns = Columns::from(row, 0, SCAN);
+            let key = columns.text()?;
+            let checkpoint = checkpoint_in(&mut columns).map_err(|error| error.with("key", &key))?;
+            page.checkpoints.push((key, checkpoint));
+        }
+        if page.checkpoints.len() >= limit {
+            page.next = page.checkpoints.last().map(|(key, _)| key.clone());
+        }
+        Ok(page)
+    }
+
+    async fn clear(&self, prefix: &str, dry_run: bool) -> Result<u64, Error> {
+        if prefix.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, CLEAR)
+                .because("an empty prefix means every checkpoint there is; name a prefix"));
+        }
+        let prefix = escaped(prefix);
+        let sql = if dry_run {
+            format!("SELECT FROM highwater.checkpoint WHERE {RANGE}")
+        } else {
+            format!("DELETE FROM highwater.checkpoint WHERE {RANGE}")
+        };
+        let done = sqlx::query(self.database.names().sql(&sql).safe())
+            .bind(&*prefix)
+            .bind(end_of(&prefix))
+            .execute(self.database.pool())
+            .await
+            .during(CLEAR)?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(Error::new(ErrorKind::Invalid, "use a checkpoint")
+            .with("bytes", key.len())
+            .because(format!("a key has 1 to {MAX_KEY_BYTES} bytes of UTF-8")));
+    }
+    Ok(())
+}
+
+fn no_answer(key: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, SET).with("key", key).because("the server has not answered for each key")
+}
+
+fn checkpoint_in(columns: &mut Columns<'_>) -> Result<Checkpoint, Error> {
+    Ok(Checkpoint { position: columns.position()?, updated_at_micros: columns.take()? })
+}
+
+fn advance_of(row: &PgRow, key: &str, to: Position) -> Result<Advance, Error> {
+    let mut columns = Columns::from(row, 0, SET);
+    if columns.take()? {
+        return Ok(Advance::Applied);
+    }
+    let current = columns.position().map_err(|error| error.with("key", key))?;
+    Ok(if current == to { Advance::Unchanged } else { Advance::Stale { current } })
+}

@@ -1,0 +1,216 @@
+//! One database, as a process uses it: a pool for batches and reads, and one control connection.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use highwater_core::error::{Error, ErrorKind};
+
+use crate::control::{Control, session_name};
+use crate::error::{During, failed};
+use crate::migrations;
+use crate::options::{Ownership, PgOptions};
+use crate::schema::Schema;
+
+const OPEN: &str = "connect to PostgreSQL";
+/// The oldest server that is supported, as `server_version_num` has it.
+const OLDEST: i32 = 15_00_00;
+/// Noticed by the server itself: a client that is gone, in the middle of a statement or between two.
+const SESSION: [(&str, &str); 6] = [
+    ("client_connection_check_interval", "500ms"),
+    ("tcp_keepalives_idle", "1"),
+    ("tcp_keepalives_interval", "1"),
+    ("tcp_keepalives_count", "2"),
+    ("tcp_user_timeout", "3000"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// One database and schema. A clone is another handle to the same connections.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    schema: Schema,
+    options: PgOptions,
+    shown: String,
+    control: Control,
+}
+
+impl Database {
+    /// Connects, checks the server's version, and creates or updates our own tables if the options permit it.
+    ///
+    /// The address is that of libpq: `postgres://user:password@host:port/database?sslmode=require`.
+    ///
+    /// # Errors
+    /// `Invalid` for an address or options that are not understood, `Unavailable` if no server answers or it is a
+    /// standby, `AccessDenied`, `NotFound` if there is no such database, `Unsupported` for a server older than 15
+    /// or tables that a newer program wrote.
+    pub async fn open(url: &str, options: &PgOptions) -> Result<Self, Error> {
+        let schema = Schema::new(&options.schema)?;
+        let connect = connect_options(url, options)?;
+        let shown = shown(&connect);
+        let at = |error: Error| error.with("server", &shown);
+        let mut first = connect_once(&connect, options).await.map_err(at)?;
+        check_server(&mut first).await.map_err(at)?;
+        migrations::ensure(&mut first, &schema, options.migrate).await.map_err(at)?;
+        first.close().await.during(OPEN)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .min_connections(0)
+            .acquire_timeout(options.connect_timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(connect.clone());
+        let control = Control::new(connect, &schema, options);
+        Ok(Self(Arc::new(Inner { pool, schema, options: options.clone(), shown, control })))
+    }
+
+    /// The connections that batches and reads are made with.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// The schema of our own tables and functions.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        self.0.schema.name()
+    }
+
+    /// Where it is, without secrets: `host:port/database`.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.0.shown
+    }
+
+    /// Whether both are the same tables, so that events need not leave the server. Two addresses of one server
+    /// count as two.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.shown == other.0.shown && self.schema() == other.schema()
+    }
+
+    pub(crate) fn names(&self) -> &Schema {
+        &self.0.schema
+    }
+
+    pub(crate) fn options(&self) -> &PgOptions {
+        &self.0.options
+    }
+
+    /// The control connection: not part of the interface, but tests look at it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.0.control
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("server", &self.0.shown).field("schema", &self.schema()).finish()
+    }
+}
+
+fn connect_options(url: &str, options: &PgOptions) -> Result<PgConnectOptions, Error> {
+    let connect = PgConnectOptions::from_str(url).map_err(|error| {
+        Error::new(
+            ErrorKind::Invalid,
+            "read a PostgreSQL address: write postgres://user:password@host:port/database",
+        )
+        .because(error)
+    })?;
+    let connect = connect.application_name(&session_name(options)).log_statements(log_level());
+    Ok(match options.ownership {
+        Ownership::Session => connect.options(SESSION),
+        // A pooler passes neither settings nor prepared statements on from one transaction to the next.
+        Ownership::Lease => connect.statement_cache_capacity(0),
+    })
+}
+
+fn log_level() -> tracing::log::LevelFilter {
+    tracing::log::LevelFilter::Off
+}
+
+fn shown(connect: &PgConnectOptions) -> String {
+    let host = connect
+        .get_socket()
+        .map_or_else(|| connect.get_host().to_owned(), |socket| socket.display().to_string());
+    let database = connect.get_database().unwrap_or_else(|| connect.get_username());
+    format!("{host}:{}/{database}", connect.get_port())
+}
+
+/// Not from the pool: a pool says only that it waited in vain, and not why.
+async fn connect_once(connect: &PgConnectOptions, options: &PgOptions) -> Result<PgConnection, Error> {
+    match tokio::time::timeout(options.connect_timeout, PgConnection::connect_with(connect)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(no_connection(error)),
+        Err(_elapsed) => Err(Error::new(ErrorKind::Unavailable, OPEN)
+            .because(format!("no answer within {} ms", options.connect_timeout.as_millis()))),
+    }
+}
+
+fn no_connection(error: sqlx::Error) -> Error {
+    match crate::fault::code_of(&error).as_deref() {
+        Some("3D000") => Error::new(ErrorKind::NotFound, "connect to PostgreSQL: create the database first")
+            .code("3D000")
+            .because(error),
+        _ => failed(OPEN, error),
+    }
+}
+
+async fn check_server(connection: &mut PgConnection) -> Result<(), Error> {
+    let (version, standby): (i32, bool) =
+        sqlx::query_as("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")
+            .fetch_one(connection)
+            .await
+            .during(OPEN)?;
+    check_version(version)?;
+    if standby {
+        return Err(Error::new(ErrorKind::Unavailable, OPEN)
+            .because("it is a read-only standby: name the primary, or wait until this one is promoted"));
+    }
+    Ok(())
+}
+
+fn check_version(version: i32) -> Result<(), Error> {
+    if version >= OLDEST {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, OPEN).because(format!(
+        "the server is PostgreSQL {}, and {} is the oldest that is supported: upgrade it",
+        version / 10_000,
+        OLDEST / 10_000
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unsupported_version_is_told_by_its_number() {
+        assert!(check_version(150_000).is_ok());
+        assert!(check_version(180_001).is_ok());
+        let error = check_version(140_011).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.chain().contains("PostgreSQL 14"), "{}", error.chain());
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        let connect =
+            connect_options("postgres://u:secret@db.example:5433/shop", &PgOptions::default()).unwrap();
+        assert_eq!(shown(&connect), "db.example:5433/shop");
+    }
+
+    #[test]
+    fn x_12_a_bad_address_says_how_one_is_written() {
+        let error = connect_options("postgres://u@h:port/db", &PgOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.chain().contains("postgres://user:password@host"), "{}", error.chain());
+    }
+}

@@ -1,0 +1,44 @@
+//! From driver errors to the one error of the ports.
+
+use highwater_core::error::{Error, ErrorKind};
+
+use crate::fault::{Fault, code_of, fault_of};
+
+/// Names the operation that failed.
+pub(crate) trait During<T> {
+    /// The port's error: its kind from what the driver said, its operation from here.
+    fn during(self, operation: &'static str) -> Result<T, Error>;
+}
+
+impl<T> During<T> for Result<T, sqlx::Error> {
+    fn during(self, operation: &'static str) -> Result<T, Error> {
+        self.map_err(|error| failed(operation, error))
+    }
+}
+
+/// The port's error for a driver error.
+pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> Error {
+    let mapped = Error::new(kind_of(fault_of(&error)), operation);
+    let mapped = match code_of(&error) {
+        Some(code) => mapped.code(code),
+        None => mapped,
+    };
+    mapped.because(error)
+}
+
+/// The port's kind for what a driver error means.
+pub(crate) fn kind_of(fault: Fault) -> ErrorKind {
+    match fault {
+        Fault::Unavailable => ErrorKind::Unavailable,
+        Fault::Contention => ErrorKind::Contention,
+        Fault::Cancelled => ErrorKind::Timeout,
+        Fault::Constraint => ErrorKind::Constraint,
+        Fault::Value => ErrorKind::Unstorable,
+        Fault::Conversion | Fault::Corrupt => ErrorKind::Corrupt,
+        Fault::Schema => ErrorKind::Schema,
+        Fault::Access => ErrorKind::AccessDenied,
+        Fault::Unsupported => ErrorKind::Unsupported,
+        Fault::TransactionEnded => ErrorKind::TransactionEnded,
+        Fault::TransactionBroken | Fault::Misuse | Fault::Opaque => ErrorKind::Other,
+    }
+}

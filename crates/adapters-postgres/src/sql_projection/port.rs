@@ -1,0 +1,43 @@
+//! What the runtime drives.
+
+use std::panic::AssertUnwindSafe;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use sqlx::PgConnection;
+
+use highwater_core::failure::Failure;
+use highwater_core::ports::{ApplySlice, DynProjection};
+
+use super::projection::SqlProjection;
+
+#[async_trait]
+impl DynProjection<PgConnection> for SqlProjection {
+    async fn apply_slice(&self, slice: ApplySlice<'_>, tx: &mut PgConnection) -> Result<(), Failure> {
+        caught(self.apply_on(tx, slice)).await
+    }
+
+    async fn setup(&self, tx: &mut PgConnection) -> Result<(), Failure> {
+        caught(async { Ok(self.setup_on(tx).await?) }).await
+    }
+
+    async fn check(&self, tx: &mut PgConnection) -> Result<(), Failure> {
+        caught(async { Ok(self.check_on(tx).await?) }).await
+    }
+
+    async fn clear(&self, tx: &mut PgConnection) -> Result<(), Failure> {
+        caught(async { Ok(self.clear_on(tx).await?) }).await
+    }
+
+    fn takes_ranges(&self) -> bool {
+        self.ranges()
+    }
+
+    fn creates(&self) -> Vec<String> {
+        self.created_tables().to_vec()
+    }
+}
+
+async fn caught(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)))
+}

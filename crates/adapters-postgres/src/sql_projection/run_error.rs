@@ -1,0 +1,102 @@
+//! What a server says against a user's SQL, as an error that names the place in the user's text.
+
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::sql::{Rendered, SqlProblem, SqlScript};
+
+use crate::error::{failed, kind_of};
+use crate::fault::by_sqlstate;
+
+use super::raised::Raised;
+
+const RUN: &str = "run SQL";
+/// Whoever may not do it, nor may have it done.
+const ENDED: &str = "the transaction is the runner's: remove what ends it";
+
+/// The server's own error, if it is one.
+pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+}
+
+/// The error of a statement that was sent by itself.
+pub(super) fn statement_error(script: &SqlScript, statement: usize, error: sqlx::Error) -> Error {
+    let position = server_error(&error).and_then(PgDatabaseError::position);
+    match position {
+        Some(PgErrorPosition::Original(position)) => {
+            let sql = &script.statements()[statement];
+            let offset = sql.range().start + byte_offset(sql.sql(), position);
+            with_place(script, error, offset)
+        }
+        _ => script.at(statement, failed(RUN, error)),
+    }
+}
+
+/// The error of one of the statements of a script that ran inside the server.
+pub(super) fn script_error(script: &SqlScript, error: sqlx::Error) -> Error {
+    let Some(server) = server_error(&error) else { return failed(RUN, error) };
+    let statements = script.statements();
+    if let Some(PgErrorPosition::Internal { position, query }) = server.position()
+        && let Some(statement) = statements.iter().find(|statement| statement.sql() == query)
+    {
+        let offset = statement.range().start + byte_offset(query, position);
+        return with_place(script, error, offset);
+    }
+    let context = server.r#where().unwrap_or_default();
+    let statement = match statements {
+        [_] => Some(0),
+        _ => statements
+            .iter()
+            .position(|statement| context.contains(&format!("SQL statement \"{}\"", statement.sql()))),
+    };
+    match statement {
+        Some(statement) => script.at(statement, failed(RUN, error)),
+        None => {
+            let origin = script.origin();
+            failed(RUN, error).with("projection", &origin.projection).with("in", &origin.name)
+        }
+    }
+}
+
+/// The error of a statement for one event that was caught in the server.
+pub(super) fn raised_error(script: &SqlScript, statement: usize, raised: Raised) -> Error {
+    let kind = kind_of(by_sqlstate(raised.code()));
+    let error = script.at(statement, Error::new(kind, RUN).code(raised.code()));
+    if kind == ErrorKind::TransactionEnded { error.with("what to do", ENDED) } else { error }.because(raised)
+}
+
+/// What the server has against a place of a script.
+pub(super) fn server_problem(script: &SqlScript, offset: usize, server: &PgDatabaseError) -> SqlProblem {
+    script.problem(offset, server.message(), server.hint())
+}
+
+/// Where, in the script, the server found something in `rendered`, which it was sent behind `prefix`.
+pub(super) fn place_in(rendered: &Rendered, prefix: &str, position: usize) -> usize {
+    let behind = position.saturating_sub(prefix.chars().count());
+    rendered.original_offset(byte_offset(rendered.sql(), behind))
+}
+
+fn with_place(script: &SqlScript, error: sqlx::Error, offset: usize) -> Error {
+    let Some(server) = server_error(&error) else { return failed(RUN, error) };
+    let problem = server_problem(script, offset, server);
+    let code = server.code();
+    Error::new(kind_of(by_sqlstate(code)), RUN).code(code).because(problem)
+}
+
+/// The byte at which the character of this number stands, counted from 1; the end where there is none.
+fn byte_offset(text: &str, character: usize) -> usize {
+    text.char_indices().nth(character.saturating_sub(1)).map_or(text.len(), |(offset, _)| offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_5_the_server_counts_characters() {
+        assert_eq!(byte_offset("é€x", 1), 0);
+        assert_eq!(byte_offset("é€x", 3), 5);
+        assert_eq!(byte_offset("é€x", 4), 6);
+        assert_eq!(byte_offset("é€x", 9), 6);
+    }
+}

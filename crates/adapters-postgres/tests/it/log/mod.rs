@@ -1,0 +1,11 @@
+//! The log, where it is PostgreSQL's own.
+
+mod append;
+mod holder;
+mod naive;
+mod order;
+mod rules_of_appending;
+mod rules_of_reading;
+mod session;
+mod storage;
+mod stress;

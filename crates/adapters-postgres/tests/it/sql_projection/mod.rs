@@ -1,0 +1,12 @@
+//! What a user of SQL projections relies on, driven through the port on bare transactions.
+
+mod check;
+mod cuts;
+mod parameters;
+mod payloads;
+mod read_model;
+mod relation;
+mod routing;
+mod sample;
+mod support;
+mod verify;

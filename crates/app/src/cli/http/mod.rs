@@ -1,0 +1,17 @@
+//! What a prober and a metrics collector ask of a running process, over HTTP.
+//!
+//! * `GET /metrics`: metrics in Prometheus' text form; their names stand in `highwater_runtime::telemetry::metric`.
+//! * `GET /health/live`: 200 while every loop beats; else 503, and the process should be started anew.
+//! * `GET /health/ready`: 200 while no projection is starting, stalled or faulted; else 503. With
+//!   `?max_lag_seconds=30` also 503 while one is further behind.
+//! * `GET /health/lag`: how far each projection is behind.
+//!
+//! The answers but the metrics are JSON: `{"ok": bool, "projections": [{"name", "partition", "phase", "reason",
+//! "lag_positions", "lag_events", "lag_seconds"}]}`.
+
+mod health;
+mod scrape;
+mod server;
+
+pub(crate) use scrape::Recorder;
+pub(crate) use server::{Probed, serve};

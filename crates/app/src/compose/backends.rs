@@ -1,0 +1,166 @@
+//! Open backends, and what the binary does with them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use highwater_core::Error;
+use highwater_core::model::RecordedEvent;
+use highwater_core::ports::{AppendEvents, CheckpointStore, EventLog, Observer, ProjectionControl};
+use highwater_runtime::Environment;
+use highwater_runtime::projection::{RewindTo, Rewound};
+
+use super::adapter::{ReadModels, Shared};
+use super::address::Address;
+use super::{Migrate, Rebuilt, RunOptions};
+use crate::builder::StartError;
+use crate::highwater::Highwater;
+use crate::spec::ProjectionSpec;
+
+/// Open backends.
+pub struct Backends {
+    /// Where events come from.
+    pub log: Arc<dyn EventLog>,
+    /// The writing side of the log.
+    pub append: Arc<dyn AppendEvents>,
+    /// The operator's side of the read models' store.
+    pub control: Arc<dyn ProjectionControl>,
+    /// Checkpoints of runners that are not transactional.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    pub(super) read_models: Box<dyn ReadModels>,
+    environment: Environment,
+    store_shown: String,
+}
+
+/// Opens the log and the store; they may be one database.
+///
+/// # Errors
+/// For a URL that is not understood, or a backend that cannot be used.
+pub async fn open(
+    log: impl Into<Address>,
+    store: impl Into<Address>,
+    migrate: Migrate,
+) -> Result<Backends, Error> {
+    let (log, store) = super::open::open(&log.into(), &store.into(), migrate).await?;
+    Ok(Backends {
+        log: log.log,
+        append: log.append,
+        control: store.control,
+        checkpoints: store.checkpoints,
+        read_models: store.read_models,
+        environment: environment(),
+        store_shown: store.shown,
+    })
+}
+
+impl Backends {
+    /// Creates or updates our own tables in the log's and the store's database; says what is up to date now.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub async fn migrate(log: impl Into<Address>, store: impl Into<Address>) -> Result<Vec<String>, Error> {
+        let (log, store) = super::open::open(&log.into(), &store.into(), Migrate::Auto).await?;
+        let mut done = vec![format!("the event log in {} is up to date", log.shown)];
+        if !store.log_in_store {
+            done.push(format!("the store in {} is up to date", store.shown));
+        }
+        Ok(done)
+    }
+
+    /// Who is told what happens in what is started from here on.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.environment.observer = observer;
+        self
+    }
+
+    /// Starts projections.
+    ///
+    /// # Errors
+    /// All that is not valid, or why a backend cannot be used.
+    pub async fn start(
+        &self,
+        projections: Vec<ProjectionSpec>,
+        options: RunOptions,
+    ) -> Result<Highwater, StartError> {
+        self.read_models.start(&self.shared(), projections, options).await
+    }
+
+    /// Empties a projection's read model and sets it back to the start (E-24); its next run fills it again.
+    ///
+    /// # Errors
+    /// `Busy` while somebody runs it, `NotFound` if it never ran, or why it could not be emptied.
+    pub async fn rebuild(&self, spec: &ProjectionSpec) -> Result<Rebuilt, Error> {
+        self.read_models.rebuild(&self.shared(), spec).await
+    }
+
+    /// Sets a projection back to an earlier position of the log; its read model keeps what it has, and what stands
+    /// behind the position is applied again.
+    ///
+    /// # Errors
+    /// `Busy` while somebody runs it, `NotFound` if it never ran, `Invalid` for a position that it or the log has
+    /// not reached, or why log or store cannot be asked.
+    pub async fn rewind(&self, spec: &ProjectionSpec, to: RewindTo) -> Result<Rewound, Error> {
+        self.read_models.rewind(&self.shared(), spec, to).await
+    }
+
+    /// Whether a projection could be started: its SQL is prepared, in a transaction that is rolled back (F-5).
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub async fn check(&self, spec: &ProjectionSpec) -> Result<(), Vec<String>> {
+        let states = self.control.states().await.map_err(|error| vec![error.chain()])?;
+        let known =
+            states.into_iter().any(|state| state.key.name == spec.name && state.key.version == spec.version);
+        self.read_models.check(spec, known).await
+    }
+
+    /// The same result however the log is cut into batches (F-1)? Runs the projection over a sample beside its
+    /// read model, event by event, in sevens and at once; says what differs.
+    ///
+    /// # Errors
+    /// When the projection cannot be run at all.
+    pub async fn check_sample(
+        &self,
+        spec: &ProjectionSpec,
+        events: Vec<RecordedEvent>,
+    ) -> Result<Vec<String>, Error> {
+        let report = self.read_models.sample(spec, events).await?;
+        let failed = report.failed.into_iter().map(|failed| {
+            format!("{} at {} cannot be applied: {}", failed.event_type, failed.position, failed.message)
+        });
+        let cuts = report.cuts.into_iter().flat_map(|cut| {
+            let size = cut.batch;
+            let error = cut
+                .error
+                .map(|error| format!("a batch of {size} fails although each event passes alone: {error}"));
+            let differences = cut.differences.into_iter();
+            error.into_iter().chain(differences.map(move |found| format!("in batches of {size}: {found}")))
+        });
+        Ok(failed.chain(cuts).collect())
+    }
+
+    fn shared(&self) -> Shared {
+        Shared { log: self.log.clone(), control: self.control.clone(), environment: self.environment.clone() }
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backends").field("store", &self.store_shown).finish_non_exhaustive()
+    }
+}
+
+fn environment() -> Environment {
+    let mut environment = Environment::new();
+    #[cfg(feature = "sqlite")]
+    {
+        let classifier = Arc::new(highwater_sqlite::SqliteClassifier);
+        environment.classifier = environment.classifier.with(classifier);
+    }
+    #[cfg(feature = "postgres")]
+    {
+        let classifier = Arc::new(highwater_postgres::PgClassifier);
+        environment.classifier = environment.classifier.with(classifier);
+    }
+    environment
+}

@@ -1,0 +1,79 @@
+//! From addresses to open backends: the scheme names the adapter, the adapter its Cargo feature.
+
+use std::sync::Arc;
+
+use highwater_core::ports::{AppendEvents, CheckpointStore, EventLog, ProjectionControl};
+use highwater_core::{Error, ErrorKind};
+
+use super::Migrate;
+use super::adapter::ReadModels;
+use super::address::Address;
+#[cfg(feature = "postgres")]
+use super::postgres;
+#[cfg(feature = "sqlite")]
+use super::sqlite;
+
+/// A log.
+pub(super) struct OpenLog {
+    /// A text that is the same for every way to name the database.
+    pub(super) place: String,
+    /// Where it is, without secrets.
+    pub(super) shown: String,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) append: Arc<dyn AppendEvents>,
+}
+
+/// A database of read models.
+pub(super) struct OpenStore {
+    /// Where it is, without secrets.
+    pub(super) shown: String,
+    /// The log is in the same database.
+    pub(super) log_in_store: bool,
+    pub(super) control: Arc<dyn ProjectionControl>,
+    pub(super) checkpoints: Arc<dyn CheckpointStore>,
+    pub(super) read_models: Box<dyn ReadModels>,
+}
+
+pub(super) async fn open(
+    log: &Address,
+    store: &Address,
+    migrate: Migrate,
+) -> Result<(OpenLog, OpenStore), Error> {
+    #[cfg(feature = "postgres")]
+    let mut databases = postgres::Databases::new(migrate);
+    let log = match log.scheme() {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => sqlite::open_log(log, migrate).await?,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => databases.log(log).await?,
+        other => return Err(no_adapter(other)),
+    };
+    let store = match store.scheme() {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => sqlite::open_store(store, migrate, &log.place).await?,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => databases.store(store, &log.place).await?,
+        other => return Err(no_adapter(other)),
+    };
+    Ok((log, store))
+}
+
+fn no_adapter(scheme: &str) -> Error {
+    let built_in: Vec<&str> =
+        [cfg!(feature = "postgres").then_some("postgres"), cfg!(feature = "sqlite").then_some("sqlite")]
+            .into_iter()
+            .flatten()
+            .collect();
+    let advice = match scheme {
+        "sqlite" => ": build with the feature `sqlite`",
+        "postgres" | "postgresql" => ": build with the feature `postgres`",
+        _ => "",
+    };
+    Error::new(
+        ErrorKind::Invalid,
+        format!(
+            "open a backend: no adapter for `{scheme}:` URLs is built in{advice}; built in are: {}",
+            built_in.join(", ")
+        ),
+    )
+}

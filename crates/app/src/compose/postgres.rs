@@ -1,0 +1,143 @@
+//! PostgreSQL: where many processes share a log and its read models.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use highwater_core::Error;
+use highwater_core::model::RecordedEvent;
+use highwater_core::ports::EventLog;
+use highwater_core::sql::{SampleReport, VerifyReport};
+use highwater_postgres::sql_projection::SqlProjection;
+use highwater_postgres::{Database, PgCheckpoints, PgClassifier, PgConnection, PgLog, PgOptions, PgStore};
+
+use super::Migrate;
+use super::adapter::{Adapter, On, Prepared, Stretch};
+use super::address::Address;
+use super::open::{OpenLog, OpenStore};
+use crate::spec::ProjectionSpec;
+use crate::stage::{Opened, Stage};
+
+/// Databases by their addresses: log and store share one where they are one.
+pub(super) struct Databases {
+    migrate: Migrate,
+    open: Vec<(Address, Database)>,
+}
+
+impl Databases {
+    pub(super) fn new(migrate: Migrate) -> Self {
+        Self { migrate, open: Vec::new() }
+    }
+
+    pub(super) async fn log(&mut self, address: &Address) -> Result<OpenLog, Error> {
+        let database = self.at(address).await?;
+        let log = Arc::new(PgLog::new(&database));
+        Ok(OpenLog { place: place(&database), shown: shown(&database), append: log.clone(), log })
+    }
+
+    /// `log` is where the log is; it may be the same database.
+    pub(super) async fn store(&mut self, address: &Address, log: &str) -> Result<OpenStore, Error> {
+        let database = self.at(address).await?;
+        let store = PgStore::new(&database);
+        let log_in_store = log == place(&database);
+        Ok(OpenStore {
+            shown: shown(&database),
+            log_in_store,
+            control: Arc::new(store.clone()),
+            checkpoints: Arc::new(PgCheckpoints::new(&database)),
+            read_models: Box::new(On(Arc::new(Postgres { store, database, log_in_store }))),
+        })
+    }
+
+    async fn at(&mut self, address: &Address) -> Result<Database, Error> {
+        if let Some((_, database)) = self.open.iter().find(|(known, _)| known == address) {
+            return Ok(database.clone());
+        }
+        let mut options = PgOptions::default().migrate(self.migrate == Migrate::Auto);
+        if let Some(schema) = &address.schema {
+            options = options.schema(schema);
+        }
+        let database = Database::open(&address.url, &options).await?;
+        self.open.push((address.clone(), database.clone()));
+        Ok(database)
+    }
+}
+
+fn shown(database: &Database) -> String {
+    format!("{}, schema {}", database.shown(), database.schema())
+}
+
+fn place(database: &Database) -> String {
+    format!("postgres:{}", shown(database))
+}
+
+struct Postgres {
+    store: PgStore,
+    database: Database,
+    log_in_store: bool,
+}
+
+#[async_trait]
+impl Adapter for Postgres {
+    type Store = PgStore;
+
+    fn store(&self) -> PgStore {
+        self.store.clone()
+    }
+
+    fn prepare(&self, spec: &ProjectionSpec) -> Result<Prepared<PgConnection>, Vec<String>> {
+        let projection = SqlProjection::new(spec.definition(self.log_in_store), &self.database)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        Ok(Prepared {
+            filter: projection.filter().clone(),
+            fingerprint: projection.sql_fingerprint().to_owned(),
+            projection: Arc::new(projection),
+        })
+    }
+
+    async fn recompute(
+        &self,
+        spec: &ProjectionSpec,
+        log: &dyn EventLog,
+        stretch: Stretch,
+        ignore: &[String],
+    ) -> Result<VerifyReport, Error> {
+        let _unused = (spec, log, stretch.after, stretch.through, stretch.skip, ignore);
+        Err(Error::new(highwater_core::ErrorKind::Unsupported, "verify a read model in PostgreSQL"))
+    }
+
+    async fn sample(&self, spec: &ProjectionSpec, events: Vec<RecordedEvent>) -> Result<SampleReport, Error> {
+        let _unused = (spec, events);
+        Err(Error::new(highwater_core::ErrorKind::Unsupported, "try a projection on a sample in PostgreSQL"))
+    }
+}
+
+/// A builder's choice of PostgreSQL: log, read models and their state in one database.
+#[derive(Debug, Clone)]
+pub struct PostgresStage {
+    url: String,
+    options: PgOptions,
+}
+
+impl PostgresStage {
+    pub(crate) fn new(url: String, options: PgOptions) -> Self {
+        Self { url, options }
+    }
+}
+
+impl Stage for PostgresStage {
+    type Tx = PgConnection;
+    type Store = PgStore;
+
+    async fn open(self) -> Result<Opened<PgStore>, Error> {
+        let database = Database::open(&self.url, &self.options).await?;
+        let store = PgStore::new(&database);
+        let control = Arc::new(store.clone());
+        Ok(Opened {
+            store_for_projection: Box::new(move || store.clone()),
+            control,
+            log: Some(Arc::new(PgLog::new(&database))),
+            classifier: Some(Arc::new(PgClassifier)),
+        })
+    }
+}
