@@ -1,8 +1,8 @@
 //! Whether appends feel the projections: alone, with projections that keep up, and with as much work for the
 //! processors that has nothing to do with the log.
 //!
-//! At full speed everything waits for the processors, so the comparison is made at 30 % of the most. There, what
-//! projections cost beyond their processor time would be waiting for something that they hold.
+//! At full speed everything waits for the processors, so the comparison is made at 30 % of the most. There,
+//! what projections cost beyond their processor time would be waiting for something that they hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +34,8 @@ const BURNERS: u32 = 2;
 /// About a millisecond of it, and no lock.
 const BURN: &str = "SELECT count(*) FROM generate_series(1, 10000)";
 /// Who waits: for a lock of ours, and for any.
-const WAITING: &str = "SELECT count(*) FILTER (WHERE locktype = 'advisory' OR locktype IN ('relation', 'tuple') \
-     AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'highwater'::regnamespace)), count(*) \
+const WAITING: &str = "SELECT count(*) FILTER (WHERE locktype = 'advisory' \
+     OR locktype IN ('relation', 'tuple') AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'highwater'::regnamespace)), count(*) \
      FROM pg_locks WHERE NOT granted";
 
 /// What stands beside the writers.

@@ -21,8 +21,8 @@ const PAIRS: u32 = 20;
 const BATCH: u32 = 2_000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The same columns, without the question whether a hole is dead.
-pub(crate) const READ: &str = "SELECT position, \"offset\", id, stream, category, sequence, type, time, data::text, \
-     metadata::text FROM highwater.event WHERE (position, \"offset\") > ($1, $2) \
+pub(crate) const READ: &str = "SELECT position, \"offset\", id, stream, category, sequence, type, time, \
+     data::text, metadata::text FROM highwater.event WHERE (position, \"offset\") > ($1, $2) \
      ORDER BY position, \"offset\" LIMIT $3";
 
 /// What a plain reader makes of a row.

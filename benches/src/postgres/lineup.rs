@@ -41,8 +41,8 @@ impl<'b> Lineup<'b> {
         Self { runtime, server, folder, log, setting, known: RefCell::default() }
     }
 
-    /// Those that the comparisons need, and the start and stop that is part of every rate of the product. pgbench is
-    /// left out where it is not to be had.
+    /// Those that the comparisons need, and the start and stop that is part of every rate of the product.
+    /// pgbench is left out where it is not to be had.
     ///
     /// # Errors
     /// When it cannot be computed what must come out.
@@ -152,8 +152,8 @@ impl<'b> Lineup<'b> {
             plan::RUST | plan::STATEMENT => 6_000,
             plan::SAVEPOINT if local => 20_000,
             plan::SAVEPOINT => 2_000,
-            plan::TRANSACTION if local => 2_000,
-            plan::TRANSACTION => 1_000,
+            plan::TRANSACTION if local => 1_000,
+            plan::TRANSACTION => 500,
             plan::IDLE => 0,
             _ => self.log.events,
         };

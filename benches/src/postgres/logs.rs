@@ -1,7 +1,7 @@
 //! The logs, each in a database of its own, filled inside the server.
 //!
-//! Appending them one by one would take longer than everything that is measured; so one statement writes the rows
-//! that the appends would have written, with the same positions, and sets the sequence behind them.
+//! Appending them one by one would take longer than everything that is measured; so one statement writes the
+//! rows that the appends would have written, with the same positions, and sets the sequence behind them.
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
@@ -73,9 +73,9 @@ pub(crate) struct Log {
     pub(crate) events: u32,
 }
 
-/// `$1` events, runs of `$2` a stream, `$3` an append; every `$4`th is bad, 0 = none: first one that a constraint
-/// of the read model refuses, then one whose number is none, and so on. The rest of the numbers say what
-/// [`crate::data`] says.
+/// `$1` events, runs of `$2` a stream, `$3` an append; every `$4`th is bad, 0 = none: first one that a
+/// constraint of the read model refuses, then one whose number is none, and so on. The rest of the numbers
+/// say what [`crate::data`] says.
 const FILL: &str = r#"
 INSERT INTO highwater.event
     (position, sequence, time, stream_hash, "offset", size, id, stream, category, type, data, metadata)
@@ -84,7 +84,8 @@ SELECT (n - 1) / $3 + 1, row_number() OVER (PARTITION BY stream ORDER BY n) - 1,
        ('x' || encode(substr(sha256(convert_to(stream, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint,
        (n - 1) % $3, octet_length(data) + octet_length('{}') + octet_length($5::text) + octet_length(stream),
        md5('event ' || n)::uuid, stream, 'account', $5::text, data::json, '{}'::json
-  FROM (SELECT n, stream, rpad('{"account":"' || stream || '","item":"item-' || lpad((chance % 200)::text, 3, '0')
+  FROM (SELECT n, stream, rpad('{"account":"' || stream || '","item":"item-'
+               || lpad((chance % 200)::text, 3, '0')
                || '","quantity":' || chance % 9 + 1 || ',"cents":'
                || CASE WHEN coalesce(n % nullif($4, 0), 1) <> 0 THEN (chance % 9900 + 100)::text
                        WHEN n / nullif($4, 0) % 2 = 1 THEN $6::bigint::text ELSE '"none"' END

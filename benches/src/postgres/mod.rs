@@ -1,8 +1,8 @@
-//! On PostgreSQL: a server with the durability that it ships with, its own socket, and a network that is simulated.
+//! On PostgreSQL: a server with the durability that it ships with, its own socket, and a simulated network.
 //!
-//! The limit is one INSERT … SELECT a batch inside the server; Z, what most people would write, a savepoint an
-//! event. Everything reads the same table, extracts the same two fields, makes the same read model, and moves one
-//! checkpoint in the same transaction.
+//! The limit is one INSERT … SELECT a batch inside the server; Z, what most people would write, a savepoint
+//! an event. Everything reads the same table, extracts the same two fields, makes the same read model, and
+//! moves one checkpoint in the same transaction.
 
 mod appends;
 mod baseline;
@@ -75,9 +75,9 @@ pub(crate) struct Options {
     /// Projections of the process that is idle
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     idle_projections: u32,
-    /// A server to measure, postgres://user:password@host:port/database; databases are made on it, and dropped
-    /// [default: one is started from the programs in HIGHWATER_TEST_POSTGRES_BIN, in /usr/lib/postgresql or on the
-    /// path; else the one that HIGHWATER_TEST_POSTGRES_URL names]
+    /// A server to measure, postgres://user:password@host:port/database; databases are made on it, and
+    /// dropped [default: one is started from the programs in HIGHWATER_TEST_POSTGRES_BIN, in
+    /// /usr/lib/postgresql or on the path; else the one that HIGHWATER_TEST_POSTGRES_URL names]
     #[arg(long, value_name = "URL")]
     postgres_url: Option<String>,
     /// Where the figures go as JSON [default: bench/postgres.json in the target folder]
@@ -156,7 +156,8 @@ impl<'b> Bench<'b> {
             let uniform = shape == Shape::Uniform;
             let races = wanted(Part::Rates) && options.shapes.contains(&shape);
             let others = [Part::Rebuild, Part::Gap, Part::Poison].into_iter().any(wanted);
-            if !races && !(uniform && others) {
+            let needed = races || (uniform && others);
+            if !needed {
                 continue;
             }
             let log = self.runtime.block_on(logs::clean(self.server, shape, options.events()))?;

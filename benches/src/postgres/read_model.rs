@@ -1,5 +1,5 @@
-//! The read model of the benchmark, a balance an account: its SQL, in the product's words and in a plain loop's,
-//! what must come out of it, and how it is taken away again.
+//! The read model of the benchmark, a balance an account: its SQL, in the product's words and in a plain
+//! loop's, what must come out of it, and how it is taken away again.
 
 use anyhow::{Context, bail};
 use sqlx::{Connection, PgConnection};
@@ -62,7 +62,8 @@ pub(crate) enum FailedIn {
 
 /// Everything that a run may have left in a database, the log aside.
 const RESET: &str = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; \
-     TRUNCATE highwater.projection, highwater.failed_event, highwater.dead_letter, highwater.read_model_table";
+     TRUNCATE highwater.projection, highwater.failed_event, highwater.dead_letter, \
+     highwater.read_model_table";
 
 /// Takes everything away that a run left behind, and begins the next one on a clean disk.
 ///

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::measure::{Measured, Spread};
 use crate::postgres::Options;
+use crate::postgres::gap;
 use crate::postgres::plan::{self, Comparison, Setting};
 use crate::postgres::server::{DELAY, Server};
 use crate::report::{Compared, Entry, Goal, rates, ratio_cells, row, table, verdict};
@@ -16,6 +17,8 @@ pub(crate) struct Report {
     conditions: Conditions,
     pub(crate) races: Vec<Race>,
     pub(crate) figures: Vec<Figure>,
+    /// The plain read that gap safety is compared with.
+    plain_read_sql: &'static str,
     /// What a process that has nothing to do asks the server, in the time that it was watched.
     pub(crate) idle_statements: Vec<Statement>,
     pub(crate) skipped: Vec<String>,
@@ -52,7 +55,8 @@ pub(crate) struct Race {
 struct Steady {
     #[serde(flatten)]
     compared: Compared,
-    /// The ratio without what starting and stopping costs the product, which the times of loops have no part of.
+    /// The ratio without what starting and stopping costs the product, which the times of loops have no part
+    /// of.
     without_start_and_stop: Option<Spread>,
 }
 
@@ -126,22 +130,20 @@ impl Race {
     }
 }
 
-/// The same times, those of the product less what it takes to start and to stop in the same round; `None` where that
-/// was not measured.
+/// The same times, those of the product less what it takes to start and to stop in the same round; `None`
+/// where that was not measured. Who was through sooner than a start and a stop took is left out.
 fn without_start_and_stop(measured: &[Measured]) -> Option<Vec<Measured>> {
-    let idle = measured.iter().find(|measured| measured.name == plan::IDLE)?.seconds.clone();
-    let is_product = |name: &str| {
-        name != plan::IDLE && !["loop", "limit", "insert-select"].iter().any(|word| name.starts_with(word))
-    };
-    let less = |mut one: Measured| {
-        if is_product(one.name) {
-            for (seconds, idle) in one.seconds.iter_mut().zip(&idle) {
-                *seconds = (*seconds - idle).max(f64::EPSILON);
-            }
+    let idle = &measured.iter().find(|measured| measured.name == plan::IDLE)?.seconds;
+    let is_product =
+        |name: &str| !["loop", "limit", "insert-select"].iter().any(|word| name.starts_with(word));
+    let less = |one: &Measured| {
+        if !is_product(one.name) {
+            return Some(one.clone());
         }
-        one
+        let seconds: Vec<f64> = one.seconds.iter().zip(idle).map(|(seconds, idle)| seconds - idle).collect();
+        seconds.iter().all(|seconds| *seconds > 0.0).then(|| Measured { seconds, ..one.clone() })
     };
-    Some(measured.iter().cloned().map(less).collect())
+    Some(measured.iter().filter_map(less).collect())
 }
 
 impl Report {
@@ -167,6 +169,7 @@ impl Report {
             conditions,
             races: Vec::new(),
             figures: Vec::new(),
+            plain_read_sql: gap::READ,
             idle_statements: Vec::new(),
             skipped: Vec::new(),
         })
@@ -223,7 +226,7 @@ mod tests {
             |name, seconds: f64| Measured { name, events: 10, seconds: vec![seconds], sql: Vec::new() };
         let all = [measured(plan::IDLE, 0.5), measured(plan::APPLY, 1.5), measured(plan::LIMIT, 1.0)];
         let seconds = |measured: &[Measured]| measured.iter().map(|one| one.seconds[0]).collect::<Vec<_>>();
-        assert_eq!(seconds(&without_start_and_stop(&all).expect("it was measured")), [0.5, 1.0, 1.0]);
+        assert_eq!(seconds(&without_start_and_stop(&all).expect("it was measured")), [1.0, 1.0]);
         assert!(without_start_and_stop(&all[1..]).is_none());
     }
 }

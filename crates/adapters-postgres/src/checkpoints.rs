@@ -47,7 +47,7 @@ impl CheckpointStore for PgCheckpoints {
         let sql = format!("SELECT {CHECKPOINT} FROM highwater.checkpoint WHERE key = $1");
         let row = sqlx::query(self.database.names().sql(&sql).safe())
             .bind(escaped(key))
-            .fetch_optional(self.database.pool())
+            .fetch_optional(&mut *self.database.connection(READ).await?)
             .await
             .during(READ)?;
         let found = row.map(|row| checkpoint_in(&mut Columns::from(&row, 0, READ))).transpose();
@@ -77,7 +77,7 @@ impl CheckpointStore for PgCheckpoints {
             .bind(keys)
             .bind(column(Position::commit))
             .bind(column(Position::prepare))
-            .fetch_all(self.database.pool())
+            .fetch_all(&mut *self.database.connection(SET).await?)
             .await
             .during(SET)?;
         if rows.len() != entries.len() {
@@ -100,7 +100,7 @@ impl CheckpointStore for PgCheckpoints {
                 .bind(to.prepare().to_string())
                 .bind(expected.commit().to_string())
                 .bind(expected.prepare().to_string())
-                .execute(self.database.pool())
+                .execute(&mut *self.database.connection(RESET).await?)
                 .await
                 .during(RESET)?;
             if done.rows_affected() > 0 {
@@ -122,7 +122,7 @@ impl CheckpointStore for PgCheckpoints {
         let statement = self.database.names().sql("DELETE FROM highwater.checkpoint WHERE key = $1");
         let done = sqlx::query(statement.safe())
             .bind(escaped(key))
-            .execute(self.database.pool())
+            .execute(&mut *self.database.connection("delete a checkpoint").await?)
             .await
             .during("delete a checkpoint")?;
         Ok(done.rows_affected() > 0)
@@ -140,7 +140,7 @@ impl CheckpointStore for PgCheckpoints {
             .bind(end_of(&prefix))
             .bind(after.map(escaped))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(self.database.pool())
+            .fetch_all(&mut *self.database.connection(SCAN).await?)
             .await
             .during(SCAN)?;
         let mut page = CheckpointPage::default();
@@ -170,7 +170,7 @@ impl CheckpointStore for PgCheckpoints {
         let done = sqlx::query(self.database.names().sql(&sql).safe())
             .bind(&*prefix)
             .bind(end_of(&prefix))
-            .execute(self.database.pool())
+            .execute(&mut *self.database.connection(CLEAR).await?)
             .await
             .during(CLEAR)?;
         Ok(done.rows_affected())

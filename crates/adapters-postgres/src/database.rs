@@ -3,19 +3,25 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
+use tokio::time::timeout;
 
 use highwater_core::error::{Error, ErrorKind};
 
 use crate::control::{Control, session_name};
-use crate::error::{During, failed};
+use crate::error::During;
 use crate::migrations;
 use crate::options::{Ownership, PgOptions};
+use crate::reach::{self, Reach, shown};
 use crate::schema::Schema;
 
 const OPEN: &str = "connect to PostgreSQL";
+/// How long the end may take.
+const CLOSE: Duration = Duration::from_secs(2);
 /// The oldest server that is supported, as `server_version_num` has it.
 const OLDEST: i32 = 15_00_00;
 /// Noticed by the server itself: a client that is gone, in the middle of a statement or between two.
@@ -38,6 +44,7 @@ struct Inner {
     options: PgOptions,
     shown: String,
     control: Control,
+    reach: Reach,
 }
 
 impl Database {
@@ -54,7 +61,8 @@ impl Database {
         let connect = connect_options(url, options)?;
         let shown = shown(&connect);
         let at = |error: Error| error.with("server", &shown);
-        let mut first = connect_once(&connect, options).await.map_err(at)?;
+        let mut first =
+            reach::connect_within(options.connect_timeout, &connect, OPEN).await.map_err(missing)?;
         check_server(&mut first).await.map_err(at)?;
         migrations::ensure(&mut first, &schema, options.migrate).await.map_err(at)?;
         first.close().await.during(OPEN)?;
@@ -65,7 +73,8 @@ impl Database {
             .test_before_acquire(false)
             .connect_lazy_with(connect.clone());
         let control = Control::new(connect, &schema, options);
-        Ok(Self(Arc::new(Inner { pool, schema, options: options.clone(), shown, control })))
+        let reach = Reach::default();
+        Ok(Self(Arc::new(Inner { pool, schema, options: options.clone(), shown, control, reach })))
     }
 
     /// The connections that batches and reads are made with.
@@ -91,6 +100,35 @@ impl Database {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.0.shown == other.0.shown && self.schema() == other.schema()
+    }
+
+    /// Gives up what is owned here, says what is still to be said to other processes, and ends the control
+    /// connection. At the end of a run, since what a process leaves undone the others find out only later; the next
+    /// use makes another connection. Takes two seconds at most.
+    pub async fn leave(&self) {
+        within(self.control().close()).await;
+    }
+
+    /// As [`Database::leave`], and then ends all connections: a later use of this handle or of another one to the
+    /// same fails. Waits for the connections that are in use. Takes two seconds at most.
+    pub async fn close(&self) {
+        within(async {
+            self.control().close().await;
+            self.pool().close().await;
+        })
+        .await;
+    }
+
+    /// A connection of the pool, or why there is none.
+    pub(crate) async fn connection(
+        &self,
+        operation: &'static str,
+    ) -> Result<PoolConnection<Postgres>, Error> {
+        reach::acquire(self, Duration::ZERO, operation).await
+    }
+
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.0.reach
     }
 
     pub(crate) fn names(&self) -> &Schema {
@@ -135,30 +173,19 @@ fn log_level() -> tracing::log::LevelFilter {
     tracing::log::LevelFilter::Off
 }
 
-fn shown(connect: &PgConnectOptions) -> String {
-    let host = connect
-        .get_socket()
-        .map_or_else(|| connect.get_host().to_owned(), |socket| socket.display().to_string());
-    let database = connect.get_database().unwrap_or_else(|| connect.get_username());
-    format!("{host}:{}/{database}", connect.get_port())
-}
-
-/// Not from the pool: a pool says only that it waited in vain, and not why.
-async fn connect_once(connect: &PgConnectOptions, options: &PgOptions) -> Result<PgConnection, Error> {
-    match tokio::time::timeout(options.connect_timeout, PgConnection::connect_with(connect)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(no_connection(error)),
-        Err(_elapsed) => Err(Error::new(ErrorKind::Unavailable, OPEN)
-            .because(format!("no answer within {} ms", options.connect_timeout.as_millis()))),
-    }
-}
-
-fn no_connection(error: sqlx::Error) -> Error {
-    match crate::fault::code_of(&error).as_deref() {
+/// An error that names what to do.
+fn missing(error: Error) -> Error {
+    match error.backend_code() {
         Some("3D000") => Error::new(ErrorKind::NotFound, "connect to PostgreSQL: create the database first")
             .code("3D000")
             .because(error),
-        _ => failed(OPEN, error),
+        _ => error,
+    }
+}
+
+async fn within(end: impl Future<Output = ()>) {
+    if timeout(CLOSE, end).await.is_err() {
+        tracing::debug!("the connections were not closed in time; the server notices that they are gone");
     }
 }
 

@@ -38,8 +38,8 @@ impl DeadLetters for PgDeadLetters {
         let statement = self.database.names().sql(
             "INSERT INTO highwater.letter (handler, position, \"offset\", generation, id, stream, category,
                  sequence, type, time, content_type, data, metadata, class, message, attempts)
-             VALUES ($1, $2::numeric, $3::numeric, $4::numeric, $5, $6, $7, $8::numeric, $9, $10, $11, $12, $13,
-                 $14, $15, $16)
+             VALUES ($1, $2::numeric, $3::numeric, $4::numeric, $5, $6, $7, $8::numeric, $9, $10, $11, $12,
+                 $13, $14, $15, $16)
              ON CONFLICT (handler, position, \"offset\", generation) DO UPDATE SET
                  class = excluded.class, message = excluded.message, attempts = excluded.attempts",
         );
@@ -60,7 +60,7 @@ impl DeadLetters for PgDeadLetters {
             .bind(letter.class.as_str())
             .bind(escaped(&letter.message))
             .bind(i64::from(letter.attempts))
-            .execute(self.database.pool())
+            .execute(&mut *self.database.connection(PUBLISH).await?)
             .await
             .during(PUBLISH)?;
         Ok(())
@@ -87,7 +87,7 @@ impl DeadLetters for PgDeadLetters {
             .bind(after.map(|at| at.commit().to_string()))
             .bind(after.map(|at| at.prepare().to_string()))
             .bind(most)
-            .fetch_all(self.database.pool())
+            .fetch_all(&mut *self.database.connection(LIST).await?)
             .await
             .during(LIST)?;
         let mut letters = rows.iter().map(letter_of).collect::<Result<Vec<_>, _>>()?;
@@ -106,14 +106,15 @@ impl DeadLetters for PgDeadLetters {
     async fn remove(&self, group: &str, generation: u64, position: Position) -> Result<bool, Error> {
         let statement = self.database.names().sql(
             "DELETE FROM highwater.letter
-             WHERE handler = $1 AND position = $2::numeric AND \"offset\" = $3::numeric AND generation = $4::numeric",
+             WHERE handler = $1 AND position = $2::numeric AND \"offset\" = $3::numeric
+                 AND generation = $4::numeric",
         );
         let done = sqlx::query(statement.safe())
             .bind(escaped(group))
             .bind(position.commit().to_string())
             .bind(position.prepare().to_string())
             .bind(generation.to_string())
-            .execute(self.database.pool())
+            .execute(&mut *self.database.connection("remove a dead letter").await?)
             .await
             .during("remove a dead letter")?;
         Ok(done.rows_affected() > 0)

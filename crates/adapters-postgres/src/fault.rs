@@ -133,6 +133,7 @@ mod tests {
             ("40001", Fault::Contention),
             ("40P01", Fault::Contention),
             ("55P03", Fault::Contention),
+            ("55000", Fault::Opaque),
             ("57014", Fault::Cancelled),
             ("22012", Fault::Value),
             ("22P02", Fault::Value),

@@ -1,7 +1,7 @@
 //! A filter as a condition on the columns `type`, `stream` and `stream_hash` of the log.
 //!
-//! Two ways to say the same: a reader binds its names, so that all readers share a handful of statements; a view
-//! cannot have parameters and gets them as literals.
+//! Two ways to say the same: a reader binds its names, so that all readers share a handful of statements; a
+//! view cannot have parameters and gets them as literals.
 
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -114,7 +114,8 @@ impl FilterSql {
     }
 }
 
-/// The condition under which [`Filter::matches`], as text with literals: for views. `true` where every event does.
+/// The condition under which [`Filter::matches`], as text with literals: for views. `true` where every event
+/// does.
 pub(crate) fn filter_text(filter: &Filter) -> String {
     let filter = FilterSql::new(filter);
     let mut all = Vec::new();
@@ -211,7 +212,8 @@ mod tests {
         for filter in filters(&names) {
             let sql = format!(
                 "SELECT {} FROM (SELECT t COLLATE \"C\" AS type, s COLLATE \"C\" AS stream, stream_hash, n \
-                 FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY u(t, s, stream_hash, n)) e ORDER BY n",
+                 FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY u(t, s, stream_hash, \
+                 n)) e ORDER BY n",
                 filter_text(&filter)
             );
             let found: Vec<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))

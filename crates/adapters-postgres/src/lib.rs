@@ -27,8 +27,10 @@ mod migrations;
 mod number;
 mod options;
 mod payload;
+mod reach;
 mod schema;
 pub mod sql_projection;
+mod stopwatch;
 mod store;
 mod text;
 

@@ -7,16 +7,6 @@
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::Position;
 
-/// A number of ours that fits a `bigint`.
-///
-/// # Errors
-/// `Unstorable` beyond 2^63 - 1.
-pub(crate) fn to_i64(number: u64, what: &'static str) -> Result<i64, Error> {
-    i64::try_from(number).map_err(|_| {
-        Error::new(ErrorKind::Unstorable, "store a number that is larger than 2^63 - 1").with(what, number)
-    })
-}
-
 /// A number that a `bigint` column holds.
 ///
 /// # Errors
@@ -57,7 +47,6 @@ mod tests {
 
     #[test]
     fn x_5_what_does_not_fit_is_an_error_and_never_another_number() {
-        assert_eq!(to_i64(1 << 63, "n").unwrap_err().kind(), ErrorKind::Unstorable);
         assert_eq!(to_u64(-1, "n").unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(parse_u64("18446744073709551615", "n").unwrap(), u64::MAX);
         assert_eq!(parse_u64("1.5", "n").unwrap_err().kind(), ErrorKind::Corrupt);

@@ -61,11 +61,6 @@ impl Schema {
 pub(crate) struct Statement(Arc<str>);
 
 impl Statement {
-    /// A text that was put together from constants and quoted names.
-    pub(crate) fn audited(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-
     /// What `sqlx::query` and its kin take.
     pub(crate) fn safe(&self) -> AssertSqlSafe<Arc<str>> {
         AssertSqlSafe(self.0.clone())

@@ -1,9 +1,9 @@
 //! Any text in a database whose texts have no NUL character.
 //!
-//! Names of streams and types, keys and messages may have one where they come from another log. U+0000 is stored
-//! as U+0001 `0`, and U+0001 as U+0001 `1`; everything else stays what it is, for people and for joins. The order
-//! of bytes is kept, and what begins with a prefix begins with its escaped prefix: so the server itself can
-//! compare, sort and search escaped texts.
+//! Names of streams and types, keys and messages may have one where they come from another log. U+0000 is
+//! stored as U+0001 `0`, and U+0001 as U+0001 `1`; everything else stays what it is, for people and for
+//! joins. The order of bytes is kept, and what begins with a prefix begins with its escaped prefix: so the
+//! server itself can compare, sort and search escaped texts.
 
 use std::borrow::Cow;
 

@@ -310,7 +310,7 @@ impl<S: Stage> Builder<S> {
         if !problems.is_empty() {
             return Err(StartError::Invalid(problems));
         }
-        let Opened { store_for_projection, control, log, classifier } = self.stage.open().await?;
+        let Opened { store_for_projection, control, log, classifier, close } = self.stage.open().await?;
         let Some(log) = self.log.or(log) else {
             return Err(StartError::Invalid(vec![
                 "no event log: this store has none of its own, so name one with `.log(..)`".to_owned(),
@@ -320,7 +320,7 @@ impl<S: Stage> Builder<S> {
         if let Some(classifier) = classifier {
             environment.classifier = environment.classifier.with(classifier);
         }
-        Ok(Highwater::start(environment, log, control, store_for_projection.into(), self.planned))
+        Ok(Highwater::start(environment, log, control, store_for_projection.into(), self.planned, close))
     }
 }
 

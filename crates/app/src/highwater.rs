@@ -17,6 +17,7 @@ use highwater_runtime::supervise::{Finished, Supervisor};
 use crate::parts::{Running, whole, worst};
 use crate::plan::{OnStore, Planned};
 use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
+use crate::stage::Close;
 use crate::wait::{Waited, wait_for};
 
 /// How often the state row of a projection that is being started is looked for.
@@ -30,6 +31,7 @@ pub struct Highwater {
     supervisor: Supervisor,
     runners: Vec<Running>,
     started: Moment,
+    close: Option<Close>,
 }
 
 /// A view of what each projection is doing.
@@ -61,6 +63,7 @@ impl Highwater {
         control: Arc<dyn ProjectionControl>,
         open_store: Arc<dyn Fn() -> S + Send + Sync>,
         planned: Vec<Planned<S::Tx>>,
+        close: Option<Close>,
     ) -> Self {
         let started = environment.clock.now();
         let mut supervisor = Supervisor::new(environment.clone());
@@ -90,7 +93,7 @@ impl Highwater {
                 Running::launch(&mut supervisor, name, runner, status)
             })
             .collect();
-        Self { environment, log, control, supervisor, runners, started }
+        Self { environment, log, control, supervisor, runners, started, close }
     }
 
     /// What each projection is doing, its partitions in this instance taken together.
@@ -269,6 +272,9 @@ impl Highwater {
         self.supervisor.stop();
         while let Some(finished) = self.supervisor.finished().await {
             self.note(finished);
+        }
+        if let Some(close) = self.close.take() {
+            close().await;
         }
         let took = self.environment.clock.now().since(self.started);
         let mut before = before.iter();

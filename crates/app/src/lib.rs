@@ -83,7 +83,7 @@ pub use crate::highwater::{Highwater, StatusWatch};
 pub use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use crate::spec::ProjectionSpec;
-pub use crate::stage::{ChooseAStoreFirst, NoStore, Opened, Stage};
+pub use crate::stage::{ChooseAStoreFirst, Close, NoStore, Opened, Stage};
 pub use crate::wait::Waited;
 
 /// The ports and everything that they speak of, for adapters of one's own.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use highwater_core::Error;
 use highwater_core::policy::ClassifyError;
 use highwater_core::ports::{EventLog, ProjectionControl, ReadModelStore};
@@ -22,6 +24,9 @@ pub trait Stage: Sized + Send {
     fn open(self) -> impl Future<Output = Result<Opened<Self::Store>, Error>> + Send;
 }
 
+/// Ends what a store or a log has open on its server. Called once, at the end.
+pub type Close = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// A connected store.
 pub struct Opened<S> {
     /// A handle for each projection; they share the storage.
@@ -32,6 +37,9 @@ pub struct Opened<S> {
     pub log: Option<Arc<dyn EventLog>>,
     /// What knows the driver's errors.
     pub classifier: Option<Arc<dyn ClassifyError>>,
+    /// What is left to do when all projections have ended, such as telling other processes that they may take over.
+    /// It is awaited, so it should bound itself; the store and the log may still be used afterwards.
+    pub close: Option<Close>,
 }
 
 impl<S> fmt::Debug for Opened<S> {

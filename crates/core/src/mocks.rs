@@ -27,7 +27,7 @@ use crate::model::{
 use crate::policy::{ClassifyError, Decided};
 use crate::ports::{
     AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, Delivery, EventBatch,
-    EventLog, EventRange, EventReader, FailedQuery, GroupKey, HandlerLetter, Jitter, Limit, Locked,
+    EventLog, EventRange, EventReader, FailedQuery, GroupKey, HandlerLetter, HeldBack, Jitter, Limit, Locked,
     Membership, Moment, Nack, Observer, Owner, PersistTarget, ProjectionControl, Receipt, Seen,
     Subscriptions, TableTaken, UnitOfWork,
 };
@@ -57,6 +57,7 @@ mock! {
             through: Option<Position>,
             filter: &Filter,
         ) -> Result<Option<u64>, Error>;
+        async fn held_back(&self) -> Result<Option<HeldBack>, Error>;
     }
 }
 

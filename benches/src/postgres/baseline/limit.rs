@@ -1,7 +1,7 @@
 //! The limit: one INSERT … SELECT a batch, and nothing leaves the server.
 //!
-//! A batch is one call of one function, so that it is one flight whatever is between us and the server. It takes
-//! whole appends, which makes the range a plain one on the position.
+//! A batch is one call of one function, so that it is one flight whatever is between us and the server. It
+//! takes whole appends, which makes the range a plain one on the position.
 
 use sqlx::Executor;
 

@@ -1,8 +1,9 @@
 //! What one would write without the product: plain loops over the same table.
 //!
-//! They are written with care, since a slow baseline proves nothing: statements are prepared once, the log is read
-//! by the whole key, and one checkpoint is moved in the same transaction. What they leave out is what the product
-//! is for: no owner, no gap safety, no failed events (but for the one that has savepoints), no retry, no status.
+//! They are written with care, since a slow baseline proves nothing: statements are prepared once, the log is
+//! read by the whole key, and one checkpoint is moved in the same transaction. What they leave out is what
+//! the product is for: no owner, no gap safety, no failed events (but for the one that has savepoints), no
+//! retry, no status.
 
 mod limit;
 mod per_event;

@@ -31,8 +31,8 @@ pub(crate) const TRANSACTION_SQL: [&str; 5] = [READ, BEGIN, UPSERT, MOVE_CHECKPO
 pub(crate) const SAVEPOINT_SQL: [&str; 9] =
     [BEGIN, READ, SAVEPOINT, UPSERT, RELEASE, ROLLBACK, NOTE_FAILED, MOVE_CHECKPOINT, COMMIT];
 
-/// Applies a stretch to `balance`, `batch` events a read and, but for [`Guard::Transaction`], a transaction; the
-/// seconds that it took.
+/// Applies a stretch to `balance`, `batch` events a read and, but for [`Guard::Transaction`], a transaction;
+/// the seconds that it took.
 pub(crate) async fn per_event(url: &str, stretch: Stretch, batch: u32, guard: Guard) -> anyhow::Result<f64> {
     let mut state = Loop::open(url, stretch, batch).await?;
     if guard == Guard::Savepoint {

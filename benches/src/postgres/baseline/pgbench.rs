@@ -1,4 +1,5 @@
-//! The limit once more, run by the program that comes with the server: so that nobody has to trust our driver.
+//! The limit once more, run by the program that comes with the server: so that nobody has to trust our
+//! driver.
 
 use std::fs;
 use std::path::{Path, PathBuf};

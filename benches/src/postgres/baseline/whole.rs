@@ -11,7 +11,8 @@ use crate::postgres::logs::Log;
 const REBUILD: &str = "BEGIN; TRUNCATE balance; \
      INSERT INTO balance (account, events, cents) \
      SELECT data->>'account', count(*), sum((data->>'cents')::bigint) FROM highwater.event GROUP BY 1; \
-     UPDATE checkpoint SET position = (SELECT max(position) FROM highwater.event) WHERE name = 'bench'; COMMIT";
+     UPDATE checkpoint SET position = (SELECT max(position) FROM highwater.event) WHERE name = 'bench'; \
+     COMMIT";
 
 pub(crate) const WHOLE_SQL: [&str; 1] = [REBUILD];
 

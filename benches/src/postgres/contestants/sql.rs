@@ -56,7 +56,8 @@ fn spec(name: &str, way: Way, table: &str, settings: ProjectionSettings) -> anyh
     })
 }
 
-/// Makes the read model that is to be rebuilt, with the product's own settings: its batches grow by themselves.
+/// Makes the read model that is to be rebuilt, with the product's own settings: its batches grow by
+/// themselves.
 ///
 /// # Errors
 /// When it does not get through.

@@ -31,8 +31,8 @@ impl Account {
         bail!("a server does not run as root, and there is no account {}: add one", FOR_SERVERS.join(" or "))
     }
 
-    /// Makes `command` run as this account, in a process group of its own: a Ctrl-C in the terminal is for us,
-    /// and we stop the server.
+    /// Makes `command` run as this account, in a process group of its own: a Ctrl-C in the terminal is for
+    /// us, and we stop the server.
     pub(super) fn take_on(self, command: &mut Command) {
         if let Some((user, group)) = self.0 {
             command.uid(user).gid(group);

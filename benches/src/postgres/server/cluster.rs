@@ -1,8 +1,8 @@
 //! A cluster of our own, which is gone when we are.
 //!
-//! A guard that stops the server when it is dropped covers errors and panics, and neither Ctrl-C nor a `kill`.
-//! So a *keeper* stands beside the server: a shell that reads from a pipe whose other end only we have. When we
-//! are gone, for whatever reason, the pipe ends, and the keeper stops the server.
+//! A guard that stops the server when it is dropped covers errors and panics, and neither Ctrl-C nor a
+//! `kill`. So a *keeper* stands beside the server: a shell that reads from a pipe whose other end only we
+//! have. When we are gone, for whatever reason, the pipe ends, and the keeper stops the server.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,16 @@ use tempfile::TempDir;
 use super::account::Account;
 use super::binaries::Binaries;
 
-/// The keeper: `$1` is the folder of the data, the rest the command that stops the server.
+/// The keeper: `$1` is the folder of the data, `$2` that of the socket, the rest the command that stops the
+/// server.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
 data=$1
-shift
+socket=$2
+shift 2
 read -r _
 "$@"
-rm -rf "$data"
+rm -rf "$data" "$socket"
 "#;
 const LOOKS: u32 = 600;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -31,9 +33,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// The superuser.
 pub(super) const USER: &str = "postgres";
 pub(super) const PORT: &str = "5432";
-/// What differs from the server's own defaults, none of which is about durability: a cache that holds the log, so
-/// that the disk's reads are not measured; no checkpoint because of volume in the middle of a run; and the
-/// database's name in the log, by which statements are counted.
+/// What differs from the server's own defaults, none of which is about durability: a cache that holds the
+/// log, so that the disk's reads are not measured; no checkpoint because of volume in the middle of a run;
+/// and the database's name in the log, by which statements are counted.
 pub(super) const SETTINGS: [&str; 4] =
     ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=1h", "log_line_prefix=%m [%p] %d "];
 
@@ -71,8 +73,8 @@ impl Cluster {
             .context("start initdb")?;
         ensure!(
             init.status.success(),
-            "initdb failed ({}): {}; the server's account must be able to enter {}, or name another folder with \
-             --dir",
+            "initdb failed ({}): {}; the server's account must be able to enter {}, or name another folder \
+             with --dir",
             init.status,
             String::from_utf8_lossy(&init.stderr).trim(),
             folder.display()
@@ -80,7 +82,8 @@ impl Cluster {
         let log = folder.join("log");
         let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&data).arg(binaries.program("pg_ctl"));
+        keeper.args(["-c", KEEPER, "keeper"]).arg(&data).arg(socket.path());
+        keeper.arg(binaries.program("pg_ctl"));
         keeper.args(["stop", "--silent", "--mode=immediate", "--pgdata"]).arg(&data).current_dir("/");
         keeper.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output.try_clone()?);
         account.take_on(&mut keeper);

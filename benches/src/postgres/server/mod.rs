@@ -242,7 +242,8 @@ fn tcp(options: &PgConnectOptions, port: u16) -> PgConnectOptions {
     if options.get_socket().is_none() {
         return options.clone().host("127.0.0.1").port(port);
     }
-    // A socket wins over a host, and there is no way to take it out again; in a URL it stands where a host would.
+    // A socket wins over a host, and there is no way to take it out again; in a URL it stands where a host
+    // would.
     let mut url = options.to_url_lossy();
     url.set_host(Some("127.0.0.1")).expect("an address of a server has a host");
     url.set_port(Some(port)).expect("an address of a server has a port");

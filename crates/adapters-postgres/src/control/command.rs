@@ -7,6 +7,7 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::ports::{Claim, Owner};
 
 use super::lease::PgLease;
+use super::members::{Joiner, RankReply};
 
 /// One request.
 #[derive(Debug)]
@@ -18,6 +19,18 @@ pub(super) enum Command {
     Release {
         key: String,
         token: u64,
+    },
+    /// This instance is to be counted for a projection.
+    Join {
+        projection: String,
+        joiner: Joiner,
+    },
+    Leave {
+        token: i64,
+    },
+    Rank {
+        token: i64,
+        reply: RankReply,
     },
     Owner {
         key: String,

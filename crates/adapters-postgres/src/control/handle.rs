@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::ports::{Claim, Owner};
+use highwater_core::ports::{Claim, Membership, Owner};
 
 use crate::options::PgOptions;
 use crate::schema::Schema;
@@ -16,6 +16,7 @@ use crate::schema::Schema;
 use super::command::{Claimant, Command};
 use super::lease::PgLease;
 use super::link::{ASK, CONNECT};
+use super::members::{JOIN, Joiner};
 use super::names::News;
 use super::setup::Setup;
 use super::signals::Signals;
@@ -71,6 +72,19 @@ impl Control {
         let claimant = Claimant { reply, commands: task.downgrade() };
         send(&task, Command::Claim { key: key.to_owned(), claimant }, CLAIM)?;
         answer.await.unwrap_or_else(|_gone| Err(closed(CLAIM)))
+    }
+
+    /// Counts this process among those that run a projection, from the return of this on. Its rank is as fresh as
+    /// the question about it; such questions are taken together, and asked at most twice a second.
+    ///
+    /// # Errors
+    /// As [`Control::claim`].
+    pub async fn join(&self, projection: &str) -> Result<Box<dyn Membership>, Error> {
+        let task = self.task()?;
+        let (reply, answer) = oneshot::channel();
+        let joiner = Joiner { reply, commands: task.downgrade() };
+        send(&task, Command::Join { projection: projection.to_owned(), joiner }, JOIN)?;
+        Ok(Box::new(answer.await.unwrap_or_else(|_gone| Err(closed(JOIN)))?))
     }
 
     /// Who owns what `key` names. Takes no part in ownership itself.

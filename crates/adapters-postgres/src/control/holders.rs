@@ -15,7 +15,7 @@ use highwater_core::ports::Moment;
 
 /// How long after its last beat an instance counts as gone. It beats every second: half a second of delay is
 /// forgiven. A stand-by has taken over two tenths of a second later.
-const LEASE: Duration = Duration::from_millis(1500);
+pub(super) const LEASE: Duration = Duration::from_millis(1500);
 /// How much later the stand-by looks.
 const SLACK: Duration = Duration::from_millis(50);
 /// A stale beat is seen twice, at least this far apart, before it is believed.

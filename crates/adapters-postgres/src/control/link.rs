@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use highwater_core::error::Error;
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::InstanceRank;
 use highwater_core::ports::Owner;
 
 use crate::options::Ownership;
 
+use super::members::Roll;
 use super::names::News;
 use super::rows::Rows;
 use super::session::Session;
@@ -19,9 +21,22 @@ pub(super) const GIVE_UP: &str = "give up ownership";
 pub(super) const ASK: &str = "find out who owns a projection";
 pub(super) const NOTIFY: &str = "notify other processes";
 
+/// What one tick is about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    /// What is ours.
+    pub(super) held: Vec<String>,
+    /// What is to be ours.
+    pub(super) wanted: Vec<String>,
+    /// What this process is counted for.
+    pub(super) roll: Roll,
+}
+
 /// What one tick has brought.
 pub(super) struct Tick {
     pub(super) won: Vec<String>,
+    /// For each of the roll.
+    pub(super) ranks: Vec<InstanceRank>,
     /// Was ours, and is another's.
     pub(super) lost: Vec<String>,
     /// When the next one is due.
@@ -50,16 +65,10 @@ impl Link {
         }
     }
 
-    pub(super) async fn tick(
-        &mut self,
-        setup: &Setup,
-        timer: Timer,
-        held: Vec<String>,
-        wanted: Vec<String>,
-    ) -> Result<Tick, Error> {
+    pub(super) async fn tick(&mut self, setup: &Setup, timer: Timer, wishes: &Wishes) -> Result<Tick, Error> {
         match self {
-            Self::Session(session) => session.tick(setup, timer, wanted).await,
-            Self::Rows(rows) => rows.tick(setup, held, wanted).await,
+            Self::Session(session) => session.tick(setup, timer, wishes).await,
+            Self::Rows(rows) => rows.tick(setup, wishes).await,
         }
     }
 
@@ -120,4 +129,12 @@ impl Link {
             }
         }
     }
+}
+
+/// The ranks as the server has counted them.
+pub(super) fn ranks(ranks: Vec<i32>, sizes: Vec<i32>) -> Result<Vec<InstanceRank>, Error> {
+    let both = ranks.into_iter().zip(sizes);
+    both.map(|(rank, size)| Ok(InstanceRank { rank: u32::try_from(rank)?, instances: u32::try_from(size)? }))
+        .collect::<Result<_, std::num::TryFromIntError>>()
+        .map_err(|error| Error::new(ErrorKind::Corrupt, BEATING).because(error))
 }

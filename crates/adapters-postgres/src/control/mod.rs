@@ -7,8 +7,8 @@
 //! * [`Control`] is what the adapter holds; [`PgLease`] is what an owner holds.
 //! * [`task`] runs the connection, either a [`session`] with advisory locks or, behind a pooler in
 //!   transaction mode, [`rows`] that are renewed; [`link`] is whichever of them.
-//! * [`keys`] and [`holders`] decide without a server: who in this process has what, and whose heartbeat has
-//!   stood still for so long that its sessions are ended.
+//! * [`keys`], [`members`] and [`holders`] decide without a server: who in this process has what and is counted
+//!   for what, and whose heartbeat has stood still for so long that its sessions are ended.
 
 mod command;
 mod handle;
@@ -16,6 +16,7 @@ mod holders;
 mod keys;
 mod lease;
 mod link;
+mod members;
 mod names;
 mod rows;
 mod session;

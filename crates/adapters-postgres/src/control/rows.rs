@@ -11,9 +11,10 @@ use highwater_core::error::Error;
 use highwater_core::ports::Owner;
 
 use crate::error::During;
+use crate::reach;
 
 use super::holders::BEAT;
-use super::link::{ASK, BEATING, CONNECT, GIVE_UP, Tick};
+use super::link::{ASK, BEATING, CONNECT, GIVE_UP, Tick, Wishes, ranks};
 use super::setup::Setup;
 
 /// One connection, of ours to the pooler.
@@ -23,39 +24,37 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) async fn open(setup: &Setup) -> Result<Self, Error> {
-        let connecting = async { PgConnection::connect_with(&setup.connect).await.during(CONNECT) };
+        let connecting = reach::connect(&setup.connect, CONNECT);
         Ok(Self { connection: setup.connecting(CONNECT, connecting).await? })
     }
 
-    /// Renews what is `held` and takes of what is `wanted` that which nobody has.
-    pub(super) async fn tick(
-        &mut self,
-        setup: &Setup,
-        held: Vec<String>,
-        wanted: Vec<String>,
-    ) -> Result<Tick, Error> {
+    /// Renews what is held and takes of what is wanted that which nobody has.
+    pub(super) async fn tick(&mut self, setup: &Setup, wishes: &Wishes) -> Result<Tick, Error> {
         let term = i64::try_from(setup.term.as_millis()).unwrap_or(i64::MAX);
         let connection = &mut self.connection;
         let ask = async {
             let mut tx = begin(connection, BEATING).await?;
-            let answer: (Vec<String>, Vec<String>) = sqlx::query_as(setup.sql.renew.safe())
-                .bind(&setup.instance.id)
-                .bind(&setup.instance.name)
-                .bind(&held)
-                .bind(&wanted)
-                .bind(term)
-                .persistent(false)
-                .fetch_one(&mut *tx)
-                .await
-                .during(BEATING)?;
+            let answer: (Vec<String>, Vec<String>, Vec<i32>, Vec<i32>) =
+                sqlx::query_as(setup.sql.renew.safe())
+                    .bind(&setup.instance.id)
+                    .bind(&setup.instance.name)
+                    .bind(&wishes.held)
+                    .bind(&wishes.wanted)
+                    .bind(&wishes.roll.projections)
+                    .bind(&wishes.roll.tokens)
+                    .bind(term)
+                    .persistent(false)
+                    .fetch_one(&mut *tx)
+                    .await
+                    .during(BEATING)?;
             tx.commit().await.during(BEATING)?;
             Ok(answer)
         };
-        let (kept, won) = setup.ask(BEATING, ask).await?;
+        let (kept, won, places, sizes) = setup.ask(BEATING, ask).await?;
         let renewal = setup.term * 3 / 10;
-        let next: Duration = if wanted.len() > won.len() { BEAT.min(renewal) } else { renewal };
-        let lost = held.into_iter().filter(|key| !kept.contains(key)).collect();
-        Ok(Tick { won, lost, next })
+        let next: Duration = if wishes.wanted.len() > won.len() { BEAT.min(renewal) } else { renewal };
+        let lost = wishes.held.iter().filter(|key| !kept.contains(key)).cloned().collect();
+        Ok(Tick { won, ranks: ranks(places, sizes)?, lost, next })
     }
 
     /// Gives up these, or all.

@@ -8,12 +8,15 @@ use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use sqlx::{Acquire, Connection, PgConnection};
 
 use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::InstanceRank;
 use highwater_core::ports::{Moment, Owner};
 
 use crate::error::During;
+use crate::reach;
 
-use super::holders::{BEAT, Holder, Holders};
-use super::link::{ASK, BEATING, CONNECT, GIVE_UP, NOTIFY, Tick};
+use super::holders::{BEAT, Holder, Holders, LEASE};
+use super::link::{ASK, BEATING, CONNECT, GIVE_UP, NOTIFY, Tick, Wishes, ranks};
+use super::members::Roll;
 use super::names::News;
 use super::setup::Setup;
 use super::timer::Timer;
@@ -44,45 +47,50 @@ impl Session {
 
     /// Beats and tries what is wanted. Owners that stand still are fenced off, and what they had is tried
     /// again.
-    pub(super) async fn tick(
-        &mut self,
-        setup: &Setup,
-        timer: Timer,
-        wanted: Vec<String>,
-    ) -> Result<Tick, Error> {
+    pub(super) async fn tick(&mut self, setup: &Setup, timer: Timer, wishes: &Wishes) -> Result<Tick, Error> {
         if !self.entered {
             let enter = sqlx::query(setup.sql.enter.safe()).bind(&setup.instance.id);
             let connection = self.connection().await?;
             setup.ask(BEATING, async { enter.execute(connection).await.during(BEATING) }).await?;
             self.entered = true;
         }
-        let mut tick = self.own(setup, timer, &wanted).await?;
+        let mut tick = self.own(setup, timer, &wishes.wanted, &wishes.roll).await?;
         if tick.stale.is_empty() {
             return Ok(tick.into());
         }
         for holder in std::mem::take(&mut tick.stale) {
             self.fence(setup, &holder, timer.now()).await?;
         }
-        let left: Vec<String> = wanted.into_iter().filter(|key| !tick.won.contains(key)).collect();
-        let again = self.own(setup, timer, &left).await?;
+        let left: Vec<String> = wishes.wanted.iter().filter(|key| !tick.won.contains(key)).cloned().collect();
+        let again = self.own(setup, timer, &left, &wishes.roll).await?;
         tick.won.extend(again.won);
-        Ok(Tick { won: tick.won, lost: Vec::new(), next: again.next })
+        Ok(Tick { won: tick.won, ranks: again.ranks, lost: Vec::new(), next: again.next })
     }
 
-    async fn own(&mut self, setup: &Setup, timer: Timer, wanted: &[String]) -> Result<Answer, Error> {
+    async fn own(
+        &mut self,
+        setup: &Setup,
+        timer: Timer,
+        wanted: &[String],
+        roll: &Roll,
+    ) -> Result<Answer, Error> {
         let connection = self.connection().await?;
         let query = sqlx::query_as(setup.sql.own.safe())
             .bind(&setup.instance.id)
             .bind(&setup.instance.name)
-            .bind(wanted);
-        let (clock, won, ids, beats): (i64, Vec<String>, Vec<String>, Vec<i64>) =
+            .bind(wanted)
+            .bind(&roll.projections)
+            .bind(&roll.tokens)
+            .bind(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
+        let (clock, won, ids, beats, places, sizes): Owned =
             setup.ask(BEATING, async { query.fetch_one(connection).await.during(BEATING) }).await?;
+        let ranks = ranks(places, sizes)?;
         if wanted.is_empty() {
-            return Ok(Answer { won, stale: Vec::new(), next: BEAT });
+            return Ok(Answer { won, ranks, stale: Vec::new(), next: BEAT });
         }
         let holders = ids.into_iter().zip(beats).map(|(id, beat)| Holder { id, beat }).collect();
         let verdict = self.holders.look(clock, timer.now(), holders);
-        Ok(Answer { won, stale: verdict.stale, next: verdict.next })
+        Ok(Answer { won, ranks, stale: verdict.stale, next: verdict.next })
     }
 
     async fn fence(&mut self, setup: &Setup, holder: &Holder, now: Moment) -> Result<(), Error> {
@@ -175,23 +183,27 @@ impl Session {
     }
 }
 
+/// The columns of `own`.
+type Owned = (i64, Vec<String>, Vec<String>, Vec<i64>, Vec<i32>, Vec<i32>);
+
 /// What one question was answered with.
 struct Answer {
     won: Vec<String>,
+    ranks: Vec<InstanceRank>,
     stale: Vec<Holder>,
     next: std::time::Duration,
 }
 
 impl From<Answer> for Tick {
     fn from(answer: Answer) -> Self {
-        Self { won: answer.won, lost: Vec::new(), next: answer.next }
+        Self { won: answer.won, ranks: answer.ranks, lost: Vec::new(), next: answer.next }
     }
 }
 
 async fn connect(setup: &Setup, previous: Option<i32>) -> Result<Session, Error> {
     // The pool waits for a server that refuses connections, and then says only that it has waited: so the
     // server is looked for without it.
-    let mut first = PgConnection::connect_with(&setup.connect).await.during(CONNECT)?;
+    let mut first = reach::connect(&setup.connect, CONNECT).await?;
     if let Some(pid) = previous {
         sqlx::query(
             "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity

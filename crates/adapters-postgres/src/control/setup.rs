@@ -104,15 +104,16 @@ impl Sql {
     fn new(schema: &Schema) -> Self {
         Self {
             enter: schema.sql("SELECT highwater.enter($1)"),
-            own: schema.sql("SELECT clock, won, holders, beats FROM highwater.own($1, $2, $3)"),
+            own: schema.sql(
+                "SELECT clock, won, holders, beats, ranks, sizes FROM highwater.own($1, $2, $3, $4, $5, $6)",
+            ),
             fence: schema.sql("SELECT highwater.fence($1, $2)"),
             disown: schema.sql("SELECT highwater.disown($1)"),
             leave: schema.sql("SELECT highwater.leave($1)"),
             owner: schema.sql("SELECT highwater.owner_of($1)"),
-            renew: schema.sql("SELECT kept, won FROM highwater.renew($1, $2, $3, $4, $5)"),
-            give_up: schema.sql(
-                "DELETE FROM highwater.lease WHERE instance = $1 AND ($2::text[] IS NULL OR key = ANY ($2))",
-            ),
+            renew: schema
+                .sql("SELECT kept, won, ranks, sizes FROM highwater.renew($1, $2, $3, $4, $5, $6, $7)"),
+            give_up: schema.sql("SELECT highwater.give_up($1, $2)"),
             leaseholder: schema
                 .sql("SELECT name FROM highwater.lease WHERE key = $1 AND expires_at > clock_timestamp()"),
         }

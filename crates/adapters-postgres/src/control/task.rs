@@ -20,13 +20,16 @@ use crate::options::Ownership;
 
 use super::command::{Command, Failure};
 use super::keys::Keys;
-use super::link::{ASK, Link};
+use super::link::{ASK, Link, Wishes};
+use super::members::Members;
 use super::names::News;
 use super::setup::Setup;
 use super::timer::Timer;
 
 /// The shortest pause between two notifications, and between two ticks out of turn.
 const COALESCE: Duration = Duration::from_millis(10);
+/// The shortest pause between two ticks for the sake of a rank.
+const COUNT: Duration = Duration::from_millis(500);
 /// How often a connection that is otherwise silent is tried.
 const PING: Duration = Duration::from_secs(10);
 /// A connection that was lost after this long is made again at once.
@@ -41,10 +44,13 @@ pub(super) struct Task {
     commands: UnboundedReceiver<Command>,
     timer: Timer,
     keys: Keys,
+    members: Members,
     /// To be given up on the server.
     releases: Vec<String>,
     questions: Vec<(String, OwnerReply)>,
     closing: Vec<oneshot::Sender<()>>,
+    /// Nobody has a handle any more.
+    abandoned: bool,
     /// Why there is no connection, where the last attempt has failed.
     down: Option<Failure>,
     /// Something was given up, and others have not been told.
@@ -64,9 +70,11 @@ impl Task {
             commands,
             timer: Timer::start(),
             keys: Keys::default(),
+            members: Members::default(),
             releases: Vec::new(),
             questions: Vec::new(),
             closing: Vec::new(),
+            abandoned: false,
             down: None,
             released: false,
             reclaiming: false,
@@ -118,21 +126,33 @@ impl Task {
     }
 
     /// `None` if nobody needs the connection any more. Who asks meanwhile waits for the outcome, unless the
-    /// last one was a failure.
+    /// last one was a failure. An end waits for it as well where there is something to tell, as when a process
+    /// has appended and is done.
     async fn connect(&mut self, previous: Option<i32>) -> Option<Result<Link, Error>> {
         let setup = self.setup.clone();
         let mut opening = std::pin::pin!(Link::open(&setup, previous));
         loop {
+            self.refuse();
+            if self.ending() && (self.down.is_some() || !self.signals_due()) {
+                return None;
+            }
             tokio::select! {
                 biased;
                 opened = &mut opening => return Some(opened),
-                command = self.commands.recv() => self.take(command?),
-            }
-            self.refuse();
-            if !self.closing.is_empty() {
-                return None;
+                command = self.commands.recv(), if !self.abandoned => match command {
+                    Some(command) => self.take(command),
+                    None => self.abandoned = true,
+                },
             }
         }
+    }
+
+    fn ending(&self) -> bool {
+        self.abandoned || !self.closing.is_empty()
+    }
+
+    fn signals_due(&self) -> bool {
+        self.setup.notify && self.setup.signals.is_due()
     }
 
     /// False if nobody needs the connection any more.
@@ -140,7 +160,7 @@ impl Task {
         let end = self.timer.now() + pause;
         loop {
             self.refuse();
-            if !self.closing.is_empty() {
+            if self.ending() {
                 return false;
             }
             tokio::select! {
@@ -169,7 +189,7 @@ impl Task {
             while let Ok(command) = self.commands.try_recv() {
                 self.take(command);
             }
-            if !self.closing.is_empty() {
+            if self.ending() {
                 return None;
             }
             if let Err(error) = self.work(link).await {
@@ -197,6 +217,9 @@ impl Task {
                     self.releases.push(key);
                 }
             }
+            Command::Join { projection, joiner } => self.members.join(projection, joiner),
+            Command::Leave { token } => self.members.leave(token),
+            Command::Rank { token, reply } => self.members.rank(token, reply),
             Command::Owner { key, reply } => self.questions.push((key, reply)),
             Command::Announce => {}
             Command::Close { reply } => self.closing.push(reply),
@@ -220,9 +243,7 @@ impl Task {
             self.releases.clear();
             self.released = true;
         }
-        if self.keys.is_empty() {
-            self.tick_at = None;
-        } else if self.keys.any_new() || self.tick_at.is_none_or(|at| at <= now) {
+        if self.tick_due().is_some_and(|at| at <= now) {
             self.tick(link).await?;
         }
         while let Some((key, reply)) = self.questions.pop() {
@@ -250,13 +271,27 @@ impl Task {
         Ok(())
     }
 
+    /// When the server is to be asked next; `None` if there is nothing to ask.
+    fn tick_due(&self) -> Option<Moment> {
+        if self.keys.any_new() || self.members.changed() {
+            return Some(Moment::default());
+        }
+        if self.keys.is_empty() && self.members.is_empty() {
+            return None;
+        }
+        let planned = self.tick_at.unwrap_or_default();
+        Some(if self.members.awaited() { planned.min(self.ticked_at + COUNT) } else { planned })
+    }
+
     async fn tick(&mut self, link: &mut Link) -> Result<(), Error> {
-        let (held, wanted) = (self.keys.ours(), self.keys.wanted());
+        let (held, wanted, roll) = (self.keys.ours(), self.keys.wanted(), self.members.roll());
+        let wishes = Wishes { held, wanted, roll };
         self.ticked_at = self.timer.now();
-        let tick = link.tick(&self.setup, self.timer, held, wanted).await?;
+        let tick = link.tick(&self.setup, self.timer, &wishes).await?;
         let now = self.timer.now();
         self.keys.won(tick.won, now);
         self.keys.settle();
+        self.members.settle(&wishes.roll, tick.ranks);
         let mut lost = self.keys.lost(&tick.lost);
         if std::mem::take(&mut self.reclaiming) {
             lost = self.keys.void();
@@ -296,7 +331,7 @@ impl Task {
 
     fn wake(&self) -> Moment {
         let told = (self.released || self.setup.signals.is_due()).then_some(self.notify_at);
-        [self.tick_at, self.keys.next_expiry(), told].into_iter().flatten().fold(self.ping_at, Moment::min)
+        [self.tick_due(), self.keys.next_expiry(), told].into_iter().flatten().fold(self.ping_at, Moment::min)
     }
 
     /// The connection is gone, or could not be made.
@@ -329,6 +364,7 @@ impl Task {
     fn refuse(&mut self) {
         let Some(failure) = &self.down else { return };
         self.keys.refuse(failure);
+        self.members.refuse(failure);
         for (key, reply) in self.questions.drain(..) {
             if reply.send(Err(failure.error(ASK, &key))).is_err() {
                 tracing::trace!("a question was given up before it was answered");
@@ -343,7 +379,8 @@ impl Task {
         self.keys.lost(&ours);
         self.released |= owned;
         let news = self.take_news();
-        if let Err(error) = link.close(&self.setup, &news, owned).await {
+        let counted = !self.members.is_empty() || self.members.changed();
+        if let Err(error) = link.close(&self.setup, &news, owned || counted).await {
             tracing::debug!(error = error.chain(), "the control connection was not closed in order");
         }
     }

@@ -1,8 +1,8 @@
 //! Appending.
 //!
-//! A call is one statement, and so one flight and one transaction, however many appends it has. Races with other
-//! writers are found by the table's constraints and tried again here, carefully: then the function looks up first
-//! what stands there.
+//! A call is one statement, and so one flight and one transaction, however many appends it has. Races with
+//! other writers are found by the table's constraints and tried again here, carefully: then the function
+//! looks up first what stands there.
 
 use sqlx::{Connection, PgConnection, Row};
 
@@ -18,7 +18,8 @@ use crate::schema::Statement;
 pub(super) const APPEND: &str = "append events";
 /// How often a call is tried that loses races; the ones who won have got on each time.
 const TRIES: usize = 20;
-pub(super) const CALL: &str = "SELECT last_position, last_offset, next_sequence, duplicate FROM highwater.append_all(\
+pub(super) const CALL: &str = "SELECT last_position, last_offset, next_sequence, duplicate \
+     FROM highwater.append_all(\
      $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 /// How a call goes about.
@@ -87,12 +88,12 @@ async fn once(
     match calls {
         [] => Ok(Vec::new()),
         [call] => {
-            let mut connection = database.pool().acquire().await.map_err(because)?;
+            let mut connection = database.connection(APPEND).await.map_err(Refused::Because)?;
             let manner = Manner { careful, queues: call.may_queue() };
             run(&mut connection, statement, appends, call, manner).await
         }
         _several => {
-            let mut connection = database.pool().acquire().await.map_err(because)?;
+            let mut connection = database.connection(APPEND).await.map_err(Refused::Because)?;
             let mut tx =
                 connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(because)?;
             let manner = Manner { careful, queues: false };

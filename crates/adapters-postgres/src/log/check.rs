@@ -14,7 +14,8 @@ pub(super) fn statement(schema: &Schema) -> Statement {
         "SELECT s.seqcache = 1, NOT s.seqcycle AND s.seqincrement = 1, c.relpersistence = 'p', \
          p.last_value >= coalesce((SELECT max(e.position) FROM highwater.event e), 0), \
          p.last_value >= (SELECT m.position FROM highwater.settled_mark m) \
-         FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid, highwater.position p \
+         FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid, \
+         highwater.position p \
          WHERE s.seqrelid = to_regclass($1)",
     )
 }
@@ -31,7 +32,7 @@ pub(super) async fn ask(
     };
     let behind = format!("set it: SELECT setval('{sequence}', (SELECT max(position) FROM the event table))");
     let rules = [
-        format!("{sequence} keeps numbers in stock, and late ones are passed over: ALTER SEQUENCE … CACHE 1"),
+        format!("{sequence} keeps numbers in stock, of which late ones are lost: ALTER SEQUENCE … CACHE 1"),
         format!("{sequence} does not simply count up: ALTER SEQUENCE … INCREMENT 1 NO CYCLE"),
         format!("{sequence} is not logged, and a crash takes it back: ALTER SEQUENCE … SET LOGGED"),
         format!("{sequence} stands below the highest event, as after an incomplete restore; {behind}"),

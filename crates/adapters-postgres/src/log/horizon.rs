@@ -1,18 +1,20 @@
 //! How far everything is decided.
 //!
 //! An appender takes the gate before it draws its numbers, and the server drops the gate after the commit is
-//! visible. The gate's key carries a bound below all of those numbers. So what is asked here is, in this order and
-//! in one statement, whose snapshot is taken before it looks at the locks:
+//! visible. The gate's key carries a bound below all of those numbers. So what is asked here is, in this
+//! order and in one statement, whose snapshot is taken before it looks at the locks:
 //!
 //! 1. which position `w` is the highest one that is visible: all numbers below it were drawn before;
-//! 2. who holds the gate: the owner of a number below `w` is listed with a bound below that number, or has ended.
+//! 2. who holds the gate: the owner of a number below `w` is listed with a bound below that number, or has
+//!    ended.
 //!
-//! Up to the least bound everything is settled: whatever a *later* statement does not find there will never be.
-//! The numbers above `w` are never judged: after a crash the server may hand out again those of transactions that
-//! were rolled back. Nor does it matter which transactions of the server are long, as long as they do not append.
+//! Up to the least bound everything is settled: whatever a *later* statement does not find there will never
+//! be. The numbers above `w` are never judged: after a crash the server may hand out again those of
+//! transactions that were rolled back. Nor does it matter which transactions of the server are long, as long
+//! as they do not append.
 //!
-//! What is settled stays so; it is kept in memory for all readers of the log, and asked again only by a reader that
-//! would go further. No transaction is open while anybody waits.
+//! What is settled stays so; it is kept in memory for all readers of the log, and asked again only by a
+//! reader that would go further. No transaction is open while anybody waits.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -28,9 +30,10 @@ use crate::schema::{Schema, Statement};
 /// How far a run without a gap is followed in one statement.
 const RUN: i64 = 100_000;
 
-/// The holders of the gate `$1`, seen from position `w.position`. A prepared transaction has no pid, and counts; a
-/// lock of another database does not. A distance of more than 2^30 is that of a bound above.
-pub(super) const HOLDERS: &str = "pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' \
+/// The holders of the gate `$1`, seen from position `w.position`. A prepared transaction has no pid, and
+/// counts; a lock of another database does not. A distance of more than 2^30 is that of a bound above.
+pub(super) const HOLDERS: &str = "pg_catalog.pg_locks l \
+    WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' \
      AND l.granted AND l.objsubid = 2 AND l.classid = to_regclass($1)::oid \
      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) \
      AND l.pid IS DISTINCT FROM pg_backend_pid() \
@@ -38,7 +41,8 @@ pub(super) const HOLDERS: &str = "pg_catalog.pg_locks l WHERE l.locktype = 'advi
 /// The bound of such a holder.
 pub(super) const BOUND: &str = "w.position - ((w.position - l.objid::bigint) & 2147483647)";
 /// The last event that is visible.
-pub(super) const LAST: &str = "(SELECT 1) one LEFT JOIN LATERAL (SELECT position, \"offset\" FROM highwater.event \
+pub(super) const LAST: &str = "(SELECT 1) one LEFT JOIN LATERAL \
+    (SELECT position, \"offset\" FROM highwater.event \
      ORDER BY position DESC, \"offset\" DESC LIMIT 1) w ON true";
 
 /// What was found out.
@@ -81,9 +85,10 @@ impl Horizon {
              (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, \
              w.position, w.\"offset\"::bigint, (SELECT min({BOUND}) FROM {HOLDERS}) FROM {LAST}"
         );
-        // The first position of a run behind $1 that has no successor. A subquery for each, so that nothing but the
-        // index can be used, and no further than the run goes.
-        let run = "SELECT CASE WHEN EXISTS (SELECT FROM highwater.event e WHERE e.position = $1 + 1) THEN coalesce(\
+        // The first position of a run behind $1 that has no successor. A subquery for each, so that nothing
+        // but the index can be used, and no further than the run goes.
+        let run = "SELECT CASE WHEN EXISTS (SELECT FROM highwater.event e WHERE e.position = $1 + 1) \
+             THEN coalesce(\
              (SELECT e.position FROM highwater.event e \
                WHERE e.position > $1 AND e.position <= $1 + $2 AND e.\"offset\" = 0 \
                  AND (SELECT n.position FROM highwater.event n \
@@ -128,8 +133,8 @@ impl Horizon {
             return Ok(Settled { through: 0, visible: None });
         };
         let mut through = bound.unwrap_or(visible.0).min(visible.0).max(self.known_of(server));
-        // What follows without a gap is there, and so settled, whoever holds the gate. Without this a reader would
-        // be ahead of what others take for the end of the log.
+        // What follows without a gap is there, and so settled, whoever holds the gate. Without this a reader
+        // would be ahead of what others take for the end of the log.
         while through < visible.0 {
             let end: i64 = sqlx::query_scalar(self.run.safe())
                 .bind(through)
@@ -151,7 +156,8 @@ impl Horizon {
         let row = sqlx::query(self.ask.safe()).bind(&self.gate).fetch_one(connection).await.during(READ)?;
         if row.try_get(0).during(READ)? {
             return Err(Error::new(ErrorKind::Unavailable, READ).because(
-                "a standby does not see who is appending, and cannot say what is settled: connect to the primary",
+                "a standby does not see who is appending, and cannot say what is settled: connect to the \
+                    primary",
             ));
         }
         if !row.try_get::<bool, _>(1).during(READ)? {

@@ -1,7 +1,7 @@
 //! What a column of type `json` and one of type `text` take.
 //!
-//! The server would say the same, but it would not say of which event, and in the caller's transaction its answer
-//! would cost the caller the transaction.
+//! The server would say the same, but it would not say of which event, and in the caller's transaction its
+//! answer would cost the caller the transaction.
 
 use serde_json::value::RawValue;
 

@@ -1,7 +1,7 @@
 //! The ledger of dead numbers, and the mark up to which it is complete.
 //!
-//! For people and for `doctor`; no reader depends on it. So it is written seldom, a bounded piece at a time, never
-//! waiting for anybody, and not at all by whoever may not write: a read never fails for it.
+//! For people and for `doctor`; no reader depends on it. So it is written seldom, a bounded piece at a time,
+//! never waiting for anybody, and not at all by whoever may not write: a read never fails for it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -22,7 +22,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(schema: &Schema) -> Self {
-        let may = "SELECT has_function_privilege(f.oid, 'EXECUTE') AND NOT current_setting('transaction_read_only')::boolean \
+        let may = "SELECT has_function_privilege(f.oid, 'EXECUTE') \
+             AND NOT current_setting('transaction_read_only')::boolean \
              AND has_table_privilege(m.oid, 'UPDATE') AND has_table_privilege(s.oid, 'INSERT') \
              FROM (SELECT to_regprocedure($1)::oid) f(oid), (SELECT to_regclass($2)::oid) m(oid), \
              (SELECT to_regclass($3)::oid) s(oid)";

@@ -8,13 +8,14 @@ use sqlx::PgConnection;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
-use highwater_core::ports::{AppendEvents, EventLog, EventReader};
+use highwater_core::ports::{AppendEvents, EventLog, EventReader, HeldBack};
 
 use super::check;
 use super::holder::{self, Holder};
 use super::horizon::Horizon;
 use super::interner::Interner;
 use super::ledger::Ledger;
+use super::quiet::Quiet;
 use super::reader::PgReader;
 use super::rows::{COLUMNS, Events, READ};
 use super::{append, append::CALL};
@@ -24,13 +25,15 @@ use crate::filter_sql::FilterSql;
 use crate::number::{clamped, position, to_u64};
 use crate::schema::Statement;
 
-/// The event log of a PostgreSQL database. Cheap to clone; clones, other handles and other programs work side by
-/// side.
+const COUNT: &str = "count events";
+
+/// The event log of a PostgreSQL database. Cheap to clone; clones, other handles and other programs work side
+/// by side.
 ///
 /// The position of an event is the number of its append call and its offset in it. Events become visible in
-/// another order, and readers pass none over: they stop in front of a number whose transaction has not ended. So a
-/// transaction that appends and then stays open holds readers back ([`PgLog::holder`]); one that does not append
-/// never does. JSON only: data and metadata are kept as they were written.
+/// another order, and readers pass none over: they stop in front of a number whose transaction has not ended.
+/// So a transaction that appends and then stays open holds readers back ([`PgLog::holder`]); one that does
+/// not append never does. JSON only: data and metadata are kept as they were written.
 #[derive(Clone)]
 pub struct PgLog(Arc<Shared>);
 
@@ -39,6 +42,7 @@ pub(super) struct Shared {
     pub(super) database: Database,
     pub(super) horizon: Horizon,
     pub(super) ledger: Ledger,
+    pub(super) quiet: Quiet,
     call: Statement,
     at: Statement,
     first_behind: Statement,
@@ -54,9 +58,11 @@ impl PgLog {
         Self(Arc::new(Shared {
             horizon: Horizon::new(schema),
             ledger: Ledger::new(schema),
+            quiet: Quiet::new(database),
             call: schema.sql(CALL),
             at: schema.sql(&format!(
-                "SELECT {COLUMNS} FROM highwater.event WHERE position = $1::bigint AND \"offset\" = $2::bigint"
+                "SELECT {COLUMNS} FROM highwater.event \
+                 WHERE position = $1::bigint AND \"offset\" = $2::bigint"
             )),
             first_behind: schema
                 .sql("SELECT position FROM highwater.event WHERE position > $1 ORDER BY position LIMIT 1"),
@@ -66,15 +72,15 @@ impl PgLog {
         }))
     }
 
-    /// Appends in the caller's transaction: the events become visible when it commits, and not at all if it is
-    /// rolled back. From here until its end no reader gets past it, so it should end soon; the server ends it by
-    /// itself when it does nothing for 60 s. Readers are told of the commit by [`PgLog::announce`], or find it at
-    /// their next poll.
+    /// Appends in the caller's transaction: the events become visible when it commits, and not at all if it
+    /// is rolled back. From here until its end no reader gets past it, so it should end soon; the server ends
+    /// it by itself when it does nothing for 60 s. Readers are told of the commit by [`PgLog::announce`], or
+    /// find it at their next poll.
     ///
     /// # Errors
-    /// As [`AppendEvents::append`]; the transaction is then broken, unless a savepoint was set before. Where another
-    /// transaction appended to a stream at the same moment and `Expected::Any` was given, `Contention`: roll back
-    /// and try again.
+    /// As [`AppendEvents::append`]; the transaction is then broken, unless a savepoint was set before. Where
+    /// another transaction appended to a stream at the same moment and `Expected::Any` was given,
+    /// `Contention`: roll back and try again.
     pub async fn append_in(&self, tx: &mut PgConnection, appends: &[Append]) -> Result<Vec<Appended>, Error> {
         append::append_in(tx, &self.0.call, appends).await
     }
@@ -90,20 +96,20 @@ impl PgLog {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn holder(&self) -> Result<Option<Holder>, Error> {
-        let mut connection = self.0.database.pool().acquire().await.during(READ)?;
+        let mut connection = self.0.database.connection(READ).await?;
         if !self.0.horizon.settle(&mut connection).await?.held() {
             return Ok(None);
         }
         holder::ask(&mut connection, &self.0.holder, self.0.horizon.gate()).await
     }
 
-    /// What is wrong with the sequence that positions are drawn from, as after an incomplete restore: a sentence
-    /// each, with what to do. Empty if all is well.
+    /// What is wrong with the sequence that positions are drawn from, as after an incomplete restore: a
+    /// sentence each, with what to do. Empty if all is well.
     ///
     /// # Errors
     /// When the server cannot be asked.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
-        let mut connection = self.0.database.pool().acquire().await.during(READ)?;
+        let mut connection = self.0.database.connection(READ).await?;
         check::ask(&mut connection, &self.0.check, self.0.horizon.gate()).await
     }
 
@@ -129,7 +135,7 @@ impl Shared {
 #[async_trait]
 impl EventLog for PgLog {
     async fn head(&self) -> Result<Option<Position>, Error> {
-        let mut connection = self.0.database.pool().acquire().await.during(READ)?;
+        let mut connection = self.0.database.connection(READ).await?;
         let settled = self.0.horizon.settle(&mut connection).await.inspect_err(|error| {
             if error.kind() == ErrorKind::Unavailable {
                 self.0.horizon.forget();
@@ -152,7 +158,8 @@ impl EventLog for PgLog {
             return Ok(None);
         };
         let query = sqlx::query(self.0.at.safe()).bind(commit).bind(prepare);
-        let row = query.fetch_optional(self.0.database.pool()).await.during(READ)?;
+        let mut connection = self.0.database.connection(READ).await?;
+        let row = query.fetch_optional(&mut *connection).await.during(READ)?;
         let mut found = Events::default();
         if let Some(row) = row {
             found.take(&row, &mut Interner::default())?;
@@ -176,9 +183,14 @@ impl EventLog for PgLog {
             filter.condition(5)
         ));
         let query = sqlx::query(statement.safe()).bind(after.0).bind(after.1).bind(through.0).bind(through.1);
-        let row = filter.bind(query).fetch_one(self.0.database.pool()).await.during("count events")?;
-        let count: i64 = sqlx::Row::try_get(&row, 0).during("count events")?;
+        let mut connection = self.0.database.connection(COUNT).await?;
+        let row = filter.bind(query).fetch_one(&mut *connection).await.during(COUNT)?;
+        let count: i64 = sqlx::Row::try_get(&row, 0).during(COUNT)?;
         Ok(Some(to_u64(count, "count")?))
+    }
+
+    async fn held_back(&self) -> Result<Option<HeldBack>, Error> {
+        Ok(self.holder().await?.map(HeldBack::from))
     }
 }
 

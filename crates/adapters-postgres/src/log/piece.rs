@@ -1,8 +1,8 @@
 //! Reading a piece of the log: its events, or their extent only.
 //!
-//! The statements differ by the shape of the filter alone, its names are bound; so all readers of a connection
-//! share a few prepared statements. Bytes are limited by the server, from the size that stands in each row:
-//! what does not fit never leaves it.
+//! The statements differ by the shape of the filter alone, its names are bound; so all readers of a
+//! connection share a few prepared statements. Bytes are limited by the server, from the size that stands in
+//! each row: what does not fit never leaves it.
 
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
@@ -89,13 +89,14 @@ impl Pieces {
         } else {
             format!(
                 "SELECT {COLUMNS}, nth + more FROM (SELECT {COLUMNS}, size, sum(size) OVER w AS total, \
-                 row_number() OVER w AS nth, (lead(position) OVER w IS NOT NULL)::int AS more FROM {} {window}) e \
+                 row_number() OVER w AS nth, (lead(position) OVER w IS NOT NULL)::int AS more FROM {} \
+                 {window}) e \
                  WHERE total <= $5::bigint OR nth = 1",
                 inner(&format!("{COLUMNS}, size"), 6)
             )
         };
-        // One pass over the index, without a window: positions beyond what is settled are counted by their first
-        // events, and there is no gap if they are as many as the positions are far.
+        // One pass over the index, without a window: positions beyond what is settled are counted by their
+        // first events, and there is no gap if they are as many as the positions are far.
         let extent = format!(
             "SELECT count(*), coalesce(sum(size), 0)::bigint, max(position), \
              (array_agg(\"offset\"))[count(*)::int]::bigint, \
@@ -103,7 +104,8 @@ impl Pieces {
             keys
         );
         let cut = format!(
-            "SELECT nth, position, \"offset\"::bigint FROM (SELECT position, \"offset\", row_number() OVER w AS nth, \
+            "SELECT nth, position, \"offset\"::bigint FROM (SELECT position, \"offset\", \
+             row_number() OVER w AS nth, \
              sum(size) OVER w AS total FROM {} {window}) e \
              WHERE total <= $5::bigint OR nth = 1 ORDER BY nth DESC LIMIT 1",
             keys

@@ -1,8 +1,8 @@
 //! One reader's place in the log.
 //!
-//! A reader of everything sees by itself whether there is a gap: while there is none it asks nothing further. A
-//! reader with a filter cannot see it and goes by the horizon alone. Each statement is a transaction of its own, so
-//! none is open while anybody waits, and each sees what was committed before it began.
+//! A reader of everything sees by itself whether there is a gap: while there is none it asks nothing further.
+//! A reader with a filter cannot see it and goes by the horizon alone. Each statement is a transaction of its
+//! own, so none is open while anybody waits, and each sees what was committed before it began.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +19,18 @@ use highwater_core::ports::{EventBatch, EventRange, EventReader, Limit};
 use super::horizon::Settled;
 use super::pg_log::Shared;
 use super::piece::{About, Ask, Piece, Pieces, Place};
+use super::quiet::Mark;
 use super::rows::READ;
-use crate::error::During;
 use crate::filter_sql::FilterSql;
 use crate::number::{clamped, position};
 
 /// How many positions one call looks at when it filters, at least: some milliseconds' worth.
 const WINDOW: i64 = 20_000;
-/// Beyond the batch that is asked for: a filter that lets through every fourth event still fills it in one call.
+/// Beyond the batch that is asked for: a filter that lets through every fourth event still fills it in one
+/// call.
 const WINDOW_FACTOR: i64 = 4;
-/// Behind an appender that has not committed yet a reader looks again by itself: whether that one rolls back is
-/// announced by nobody. The pauses double, so that the wait becomes longer by half at most.
+/// Behind an appender that has not committed yet a reader looks again by itself: whether that one rolls back
+/// is announced by nobody. The pauses double, so that the wait becomes longer by half at most.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(1),
     Duration::from_millis(2),
@@ -67,6 +68,10 @@ pub(super) struct PgReader {
     appended: watch::Receiver<u64>,
     /// It stands behind an appender that has not ended, and has looked again so often in vain.
     held: Option<usize>,
+    /// The last read found nothing.
+    found_nothing: bool,
+    /// What it knows of the end of the log.
+    mark: Option<Mark>,
 }
 
 impl PgReader {
@@ -82,21 +87,32 @@ impl PgReader {
             about: About::default(),
             appended,
             held: None,
+            found_nothing: false,
+            mark: None,
         }
     }
 
     async fn read(&mut self, want: Want, limit: Limit) -> Result<Step, Error> {
         // Before looking: what is appended from here on wakes the next wait.
-        self.appended.mark_unchanged();
-        let step = self.step(want, limit).await;
+        let woken = *self.appended.borrow_and_update();
+        let step = match self.nothing_new(woken).await {
+            Ok(Some(nothing)) => return Ok(nothing),
+            Ok(None) => self.step(want, limit, woken).await,
+            Err(error) => Err(error),
+        };
         match &step {
             Ok(step) => {
+                self.found_nothing = step.piece.count == 0 && step.caught_up && !step.held;
+                if !self.found_nothing {
+                    self.mark = None;
+                }
                 self.cursor = step.cursor;
                 self.scanned = step.scanned;
                 let again = self.held.filter(|_| step.piece.count == 0);
                 self.held = step.held.then(|| again.map_or(0, |times| times + 1));
             }
             Err(error) => {
+                self.mark = None;
                 self.appended.mark_changed();
                 if error.kind() == ErrorKind::Unavailable {
                     self.log.horizon.forget();
@@ -106,9 +122,27 @@ impl PgReader {
         step
     }
 
-    async fn step(&mut self, want: Want, limit: Limit) -> Result<Step, Error> {
+    /// The end of the log, if it is certain that it is where it was.
+    async fn nothing_new(&self, woken: u64) -> Result<Option<Step>, Error> {
+        let Some(mark) = self.mark else { return Ok(None) };
+        let nothing = self.log.quiet.nothing_behind(mark, woken, &self.log.database).await?;
+        Ok(nothing.then(|| Step {
+            piece: Piece::default(),
+            cursor: self.cursor,
+            scanned: self.scanned,
+            caught_up: true,
+            held: false,
+        }))
+    }
+
+    async fn step(&mut self, want: Want, limit: Limit, woken: u64) -> Result<Step, Error> {
         let log = self.log.clone();
-        let mut connection = log.database.pool().acquire().await.during(READ)?;
+        let mut connection = log.database.connection(READ).await?;
+        self.mark = match self.found_nothing {
+            // Only who stands at the end leaves a mark: it costs a statement.
+            true => log.quiet.mark(&mut connection, log.horizon.gate(), self.cursor.0, woken).await?,
+            false => None,
+        };
         if self.pieces.filtered() {
             self.by_horizon(&mut connection, want, limit).await
         } else {
@@ -183,7 +217,7 @@ impl PgReader {
             if cursor.0 > through || cursor == (through, i64::MAX) {
                 let held = fresh.is_some_and(|settled| settled.held());
                 let piece = Piece::default();
-                return Ok(Step { piece, cursor: self.cursor, scanned: self.scanned, caught_up: true, held });
+                return Ok(Step { piece, cursor, scanned: self.scanned, caught_up: true, held });
             }
             let end = through.min(cursor.0.saturating_add(window));
             let piece =

@@ -14,7 +14,8 @@ use crate::fault::{Fault, by_sqlstate};
 /// Why a call did not happen.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Somebody else appended to the stream, or the same event, while the call was on its way: a second try sees it.
+    /// Somebody else appended to the stream, or the same event, while the call was on its way: a second try
+    /// sees it.
     Raced(Error),
     /// Some event has a content that the server does not take; it does not say which.
     Content(Error),
@@ -39,10 +40,13 @@ impl Refused {
             ("HW002", _) => {
                 let id = word::<String>(detail, "id").unwrap_or_default();
                 Self::Because(
-                    Error::new(ErrorKind::EventIdReused, APPEND).with("id", id).with("append", index).because(
-                        "an event with this id was appended before, with other content or elsewhere; \
+                    Error::new(ErrorKind::EventIdReused, APPEND)
+                        .with("id", id)
+                        .with("append", index)
+                        .because(
+                            "an event with this id was appended before, with other content or elsewhere; \
                          give it an id of its own",
-                    ),
+                        ),
                 )
             }
             ("23505", Some("event_seq")) => {
@@ -57,12 +61,13 @@ impl Refused {
                 let index = (appends.len() == 1).then_some(0);
                 Self::Raced(at(raced(ErrorKind::Contention, error), index))
             }
-            ("23505", Some("event_position")) => Self::Because(
-                Error::new(ErrorKind::Corrupt, APPEND).code("23505").because(error).with(
+            ("23505", Some("event_position")) => {
+                Self::Because(Error::new(ErrorKind::Corrupt, APPEND).code("23505").because(error).with(
                     "sequence",
-                    "its numbers are behind the events, as after an incomplete restore: set it to the highest position",
-                ),
-            ),
+                    "its numbers are behind the events, as after an incomplete restore: set it to the \
+                        highest position",
+                ))
+            }
             (code, _) if by_sqlstate(code) == Fault::Contention => {
                 Self::Raced(raced(ErrorKind::Contention, error))
             }

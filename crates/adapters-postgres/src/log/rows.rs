@@ -23,7 +23,8 @@ pub(super) const COLUMNS: &str =
 /// Behind [`COLUMNS`]: how many rows there are at least, with those that were left out for their bytes.
 const THERE: usize = 10;
 
-/// Events as they come out of the rows. Their payloads are copied into one buffer, and cut out of it at the end.
+/// Events as they come out of the rows. Their payloads are copied into one buffer, and cut out of it at the
+/// end.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     parts: Vec<(EventParts, Range<usize>, Range<usize>)>,

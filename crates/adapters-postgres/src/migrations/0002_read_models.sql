@@ -1,5 +1,5 @@
--- How far each projection got. numeric(20, 0) holds every u64; a time is microseconds since 1970. Texts of ours
--- that may come from elsewhere are escaped where they have a NUL character, see text.rs.
+-- How far each projection got. numeric(20, 0) holds every u64; a time is microseconds since 1970. Texts of
+-- ours that may come from elsewhere are escaped where they have a NUL character, see text.rs.
 CREATE TABLE highwater.projection (
     name text COLLATE "C" NOT NULL,
     version bigint NOT NULL,
@@ -116,8 +116,9 @@ CREATE TABLE highwater.letter (
     PRIMARY KEY (handler, position, "offset", generation)
 );
 
--- The row of a projection, locked, or nothing where another transaction has it. `ROWS 1`: with the usual guess of a
--- thousand rows the planner thinks a batch's first statement so dear that it compiles it each time.
+-- The row of a projection, locked, or nothing where another transaction has it. `ROWS 1`: with the usual
+-- guess of a thousand rows the planner thinks a batch's first statement so dear that it compiles it each
+-- time.
 CREATE FUNCTION highwater.lock_projection(of_name text, of_version bigint, of_partition bigint)
 RETURNS SETOF highwater.projection LANGUAGE plpgsql VOLATILE ROWS 1 AS $$
 BEGIN
@@ -126,8 +127,8 @@ BEGIN
         FOR NO KEY UPDATE SKIP LOCKED;
 END $$;
 
--- The first event that is retried, or that an operator wants tried again. Volatile, and a function of its own:
--- it reads what is committed when it is called, which is after the row was locked.
+-- The first event that is retried, or that an operator wants tried again. Volatile, and a function of its
+-- own: it reads what is committed when it is called, which is after the row was locked.
 CREATE FUNCTION highwater.first_failed(of_name text, of_version bigint, of_partition bigint, replay boolean)
 RETURNS SETOF highwater.failed_event LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
 BEGIN
@@ -144,15 +145,16 @@ BEGIN
     END IF;
 END $$;
 
--- Stands before each COMMIT of a batch, in the same flight: raises unless the state has moved, and unless this is
--- still the transaction that was begun.
+-- Stands before each COMMIT of a batch, in the same flight: raises unless the state has moved, and unless
+-- this is still the transaction that was begun.
 CREATE FUNCTION highwater.confirm_move(moved bigint, unit text) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF current_setting('hw.unit', true) IS DISTINCT FROM unit THEN
         RAISE EXCEPTION 'highwater: the transaction was ended by the projection' USING ERRCODE = 'HW002';
     END IF;
     IF moved <> 1 THEN
-        RAISE EXCEPTION 'highwater: the state of the projection is not as it was read' USING ERRCODE = 'HW001';
+        RAISE EXCEPTION 'highwater: the state of the projection is not as it was read'
+            USING ERRCODE = 'HW001';
     END IF;
 END $$;
 
@@ -208,8 +210,8 @@ BEGIN
     END IF;
 END $$;
 
--- Gives tables to a projection; answers those that are another's. `created`: there was no such table before this
--- transaction.
+-- Gives tables to a projection; answers those that are another's. `created`: there was no such table before
+-- this transaction.
 CREATE FUNCTION highwater.own_tables(owner text, tables text[], created boolean[])
 RETURNS TABLE (taken text, by_projection text) LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column

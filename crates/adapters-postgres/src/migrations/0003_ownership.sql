@@ -20,6 +20,19 @@ CREATE TABLE highwater.lease (
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+-- The instances that share the partitions of a projection. An instance is told by its row and its session whether
+-- it lives; behind a pooler by a time until which it does.
+CREATE UNLOGGED TABLE highwater.member (
+    instance text,
+    -- Tells memberships of one instance apart.
+    token bigint,
+    projection text NOT NULL,
+    -- The order in which all agree.
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    expires_at timestamptz,
+    PRIMARY KEY (instance, token)
+) WITH (fillfactor = 50);
+
 CREATE FUNCTION highwater.micros() RETURNS bigint LANGUAGE sql VOLATILE
 AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
 
@@ -46,16 +59,57 @@ AS $$
     DELETE FROM highwater.instance AS old
     WHERE old.id <> me AND (old.pid = pg_backend_pid() OR NOT EXISTS (
         SELECT FROM pg_stat_activity AS session
-        WHERE session.pid = old.pid AND session.application_name = old.application))
+        WHERE session.pid = old.pid AND session.application_name = old.application));
+    DELETE FROM highwater.member AS old
+    WHERE old.expires_at IS NULL
+      AND NOT EXISTS (SELECT FROM highwater.instance AS known WHERE known.id = old.instance);
+$$;
+
+-- Makes the memberships of an instance these, until a time where there is one. Those that stay keep their numbers.
+CREATE FUNCTION highwater.attend(me text, projections text[], tokens bigint[], until timestamptz)
+RETURNS void LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    DELETE FROM highwater.member AS old
+    WHERE old.instance = me AND NOT EXISTS (
+        SELECT FROM unnest(projections, tokens) AS mine (projection, token)
+        WHERE mine.projection = old.projection AND mine.token = old.token);
+    UPDATE highwater.member SET expires_at = until WHERE instance = me AND expires_at IS DISTINCT FROM until;
+    INSERT INTO highwater.member (instance, token, projection, expires_at)
+    SELECT me, mine.token, mine.projection, until FROM unnest(projections, tokens) AS mine (projection, token)
+    WHERE NOT EXISTS (
+        SELECT FROM highwater.member AS there WHERE there.instance = me AND there.token = mine.token)
+    ORDER BY mine.token;
+END
+$$;
+
+-- Where each of these memberships stands among those of the instances that live, and how many they are. One's own
+-- are all there, and count as living.
+CREATE FUNCTION highwater.standing(
+    me text, tokens bigint[], living text[], OUT ranks int[], OUT sizes int[]
+) LANGUAGE sql VOLATILE
+AS $$
+    SELECT coalesce(array_agg(counted.rank ORDER BY mine.nth), '{}'),
+        coalesce(array_agg(counted.size ORDER BY mine.nth), '{}')
+    FROM unnest(tokens) WITH ORDINALITY AS mine (token, nth)
+    JOIN highwater.member AS this ON this.instance = me AND this.token = mine.token
+    CROSS JOIN LATERAL (
+        SELECT count(*)::int AS size, count(*) FILTER (WHERE other.number < this.number)::int AS rank
+        FROM highwater.member AS other
+        WHERE other.projection = this.projection AND (other.instance = me OR other.instance = ANY (living))
+    ) AS counted
 $$;
 
 -- Beats, and tries the locks of all keys that are wanted: the only question of an idle process. Says which
--- were won, and who holds the others and when that instance last beat.
+-- were won, and who holds the others and when that instance last beat; and where this instance stands among those
+-- that it shares projections with. Of these, one that has not beaten for `lease` microseconds is not counted.
 CREATE FUNCTION highwater.own(
-    me text, shown text, wanted text[],
-    OUT clock bigint, OUT won text[], OUT holders text[], OUT beats bigint[]
+    me text, shown text, wanted text[], projections text[], tokens bigint[], lease bigint,
+    OUT clock bigint, OUT won text[], OUT holders text[], OUT beats bigint[], OUT ranks int[], OUT sizes int[]
 ) LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    living text[];
 BEGIN
     clock := highwater.micros();
     INSERT INTO highwater.instance AS mine (id, name, application, pid, beat)
@@ -70,6 +124,17 @@ BEGIN
     END IF;
     holders := coalesce(holders, '{}');
     beats := coalesce(beats, '{}');
+    ranks := '{}';
+    sizes := '{}';
+    IF cardinality(tokens) > 0 OR EXISTS (SELECT FROM highwater.member AS mine WHERE mine.instance = me) THEN
+        PERFORM highwater.attend(me, projections, tokens, NULL);
+        living := ARRAY(
+            SELECT other.id FROM highwater.instance AS other
+            JOIN pg_stat_activity AS session
+              ON session.pid = other.pid AND session.application_name = other.application
+            WHERE other.beat > clock - lease);
+        SELECT place.ranks, place.sizes INTO ranks, sizes FROM highwater.standing(me, tokens, living) AS place;
+    END IF;
 END
 $$;
 
@@ -107,6 +172,7 @@ AS $$ SELECT pg_advisory_unlock(highwater.lock_of(key)) FROM unnest(keys) AS key
 CREATE FUNCTION highwater.leave(me text) RETURNS void LANGUAGE sql VOLATILE
 AS $$
     SELECT pg_advisory_unlock_all();
+    DELETE FROM highwater.member WHERE instance = me;
     DELETE FROM highwater.instance WHERE id = me;
 $$;
 
@@ -119,14 +185,16 @@ AS $$
     LIMIT 1
 $$;
 
--- Renews the leases of an instance and takes those that it wants and that nobody has. It waits for nobody who
--- could wait for it: what is expired is taken with SKIP LOCKED, what is new is inserted in the order of the
--- keys.
+-- Renews the leases and memberships of an instance and takes those leases that it wants and that nobody has. It
+-- waits for nobody who could wait for it: what is expired is taken with SKIP LOCKED, what is new is inserted in the
+-- order of the keys.
 CREATE FUNCTION highwater.renew(
-    me text, shown text, held text[], wanted text[], term_ms bigint, OUT kept text[], OUT won text[]
+    me text, shown text, held text[], wanted text[], projections text[], tokens bigint[], term_ms bigint,
+    OUT kept text[], OUT won text[], OUT ranks int[], OUT sizes int[]
 ) LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    living text[];
     until timestamptz := clock_timestamp() + term_ms * interval '1 millisecond';
 BEGIN
     WITH renewed AS (
@@ -146,5 +214,18 @@ BEGIN
         ON CONFLICT (key) DO NOTHING RETURNING key
     ) SELECT coalesce(array_agg(key), '{}') INTO won
     FROM (SELECT key FROM taken UNION ALL SELECT key FROM added) AS both_kinds;
+    PERFORM highwater.attend(me, projections, tokens, until);
+    DELETE FROM highwater.member AS old WHERE (old.instance, old.token) IN (
+        SELECT gone.instance, gone.token FROM highwater.member AS gone
+        WHERE gone.expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED);
+    living := ARRAY(SELECT DISTINCT other.instance FROM highwater.member AS other);
+    SELECT place.ranks, place.sizes INTO ranks, sizes FROM highwater.standing(me, tokens, living) AS place;
 END
+$$;
+
+-- Gives up these leases, or everything.
+CREATE FUNCTION highwater.give_up(me text, keys text[]) RETURNS void LANGUAGE sql VOLATILE
+AS $$
+    DELETE FROM highwater.lease WHERE instance = me AND (keys IS NULL OR key = ANY (keys));
+    DELETE FROM highwater.member WHERE instance = me AND keys IS NULL;
 $$;

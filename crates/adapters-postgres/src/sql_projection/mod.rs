@@ -30,6 +30,7 @@ mod scratch_ddl;
 mod slice;
 mod source;
 mod table_name;
+mod texts;
 mod verify;
 
 pub use highwater_core::sql::{

@@ -1,12 +1,14 @@
 //! What the runtime drives.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 
 use highwater_core::failure::Failure;
+use highwater_core::model::Partition;
 use highwater_core::ports::{ApplySlice, DynProjection};
 
 use super::projection::SqlProjection;
@@ -31,6 +33,14 @@ impl DynProjection<PgConnection> for SqlProjection {
 
     fn takes_ranges(&self) -> bool {
         self.ranges()
+    }
+
+    fn for_partition(&self, partition: Partition) -> Option<Arc<dyn DynProjection<PgConnection>>> {
+        Some(Arc::new(self.of(partition)))
+    }
+
+    fn partition(&self) -> Option<Partition> {
+        Self::partition(self)
     }
 
     fn creates(&self) -> Vec<String> {

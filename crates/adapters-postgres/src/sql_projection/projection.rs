@@ -7,12 +7,12 @@ use sqlx::PgConnection;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::failure::Failure;
-use highwater_core::model::{Filter, ProjectionName, RecordedEvent};
+use highwater_core::model::{Filter, Partition, ProjectionName, RecordedEvent};
 use highwater_core::ports::ApplySlice;
-use highwater_core::sql::{Dialect, SqlProblem, SqlProjectionDef, SqlScript, Statement};
+use highwater_core::sql::{SqlProblem, SqlProjectionDef, SqlScript, Statement};
 
 use crate::database::Database;
-use crate::error::During;
+use crate::error::{During, failed as failed_in};
 use crate::options::Ownership;
 use crate::schema::Schema;
 
@@ -23,10 +23,11 @@ use super::ddl::created_tables;
 use super::on_function::{OnEntry, OnFunction};
 use super::raised::Raised;
 use super::read_model;
-use super::run_error::{raised_error, script_error};
+use super::run_error::{RUN, is_from_entries, raised_error, script_error};
 use super::slice::Slice;
 use super::source::{EventsQuery, Source};
 use super::table_name::TableName;
+use super::texts::Texts;
 
 /// A projection in SQL on PostgreSQL.
 ///
@@ -49,6 +50,10 @@ pub struct SqlProjection {
     log_in_store: bool,
     fingerprint: String,
     ours: Schema,
+    /// Sessions are ours for as long as they live: what is made in one stays for the next slice.
+    keep: bool,
+    /// As it was written, for one partition's copy.
+    def: SqlProjectionDef,
     calls: Calls,
     /// Made by the check, which learns from the server what types the parameters have.
     functions: RwLock<Option<Arc<Functions>>>,
@@ -74,45 +79,15 @@ impl SqlProjection {
     /// # Errors
     /// All that is wrong.
     pub fn new(def: SqlProjectionDef, database: &Database) -> Result<Self, Vec<SqlProblem>> {
-        let mut problems = def.problems();
-        let mut read =
-            |text, parameters| match SqlScript::read(&def.name, text, Dialect::Postgres, parameters) {
-                Ok(script) => Some(script),
-                Err(found) => {
-                    problems.extend(found);
-                    None
-                }
-            };
-        let schema = def.schema.as_ref().and_then(|text| read(text, false));
-        let apply = def.apply.as_ref().and_then(|text| read(text, false));
-        let on: Vec<OnEntry> = def
-            .on
-            .iter()
-            .filter_map(|(key, text)| Some(OnEntry { event_type: key.clone(), script: read(text, true)? }))
-            .collect();
-        let tables = def.tables.as_ref().map(|tables| {
-            let read = |name: &String| {
-                TableName::parse(name).ok_or_else(|| {
-                    let name = name.escape_debug();
-                    let message = format!(
-                        "`{name}` in `tables` is no name of a table: write `table` or `schema.table`"
-                    );
-                    SqlProblem::whole(&def.name, None, message)
-                })
-            };
-            tables
-                .iter()
-                .map(read)
-                .filter_map(|name| name.map_err(|problem| problems.push(problem)).ok())
-                .collect()
-        });
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let creates = schema.as_ref().map(created_tables).unwrap_or_default();
-        let ours = database.names().clone();
-        let to_apply = def.apply_filter();
         let keep = database.options().ownership == Ownership::Session;
+        Self::read(def, database.names(), keep)
+    }
+
+    fn read(def: SqlProjectionDef, ours: &Schema, keep: bool) -> Result<Self, Vec<SqlProblem>> {
+        let Texts { schema, apply, on, tables } = Texts::read(&def)?;
+        let creates = schema.as_ref().map(created_tables).unwrap_or_default();
+        let ours = ours.clone();
+        let to_apply = def.apply_filter();
         Ok(Self {
             schema,
             apply: apply.map(|script| Apply {
@@ -131,9 +106,28 @@ impl SqlProjection {
             fingerprint: def.fingerprint(),
             calls: Calls::new(&ours, keep),
             ours,
+            keep,
             functions: RwLock::new(None),
-            name: def.name,
+            name: def.name.clone(),
+            def,
         })
+    }
+
+    /// The same one for one partition's events.
+    pub(super) fn of(&self, partition: Partition) -> Self {
+        let mut def = self.def.clone();
+        def.filter.partition = Some(partition);
+        Self::read(def, &self.ours, self.keep).expect("only its filter differs from the one that was read")
+    }
+
+    pub(super) fn partition(&self) -> Option<Partition> {
+        self.def.filter.partition
+    }
+
+    /// What is wrong with the texts, told without a server: a part of what [`SqlProjection::new`] says.
+    #[must_use]
+    pub fn problems(def: &SqlProjectionDef) -> Vec<SqlProblem> {
+        Texts::read(def).err().unwrap_or_default()
     }
 
     /// Its name.
@@ -319,13 +313,11 @@ impl SqlProjection {
             (Ok(Some(failed)), Some(on)) => self.failed_entry(failed, events, on),
             (Ok(Some(_)), None) => None,
             (Err(error), _) => {
-                // What is raised is raised by `apply`, except for a time-out, which may strike anywhere.
-                let script = self.apply.as_ref().map(|apply| &apply.script);
-                let script = script.or_else(|| self.on.first().map(|entry| &entry.script));
-                return Err(match script {
-                    Some(script) => Failure::new(script_error(script, error)),
-                    None => Failure::new(error),
-                });
+                return Err(Failure::new(match &self.apply {
+                    Some(apply) if !is_from_entries(&error) => script_error(&apply.script, error),
+                    // A time-out: all else is caught there.
+                    _ => failed_in(RUN, error).with("projection", &self.name).with("in", "on"),
+                }));
             }
         };
         Err(failed.unwrap_or_else(|| {

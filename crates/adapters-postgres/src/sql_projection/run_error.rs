@@ -10,13 +10,18 @@ use crate::fault::by_sqlstate;
 
 use super::raised::Raised;
 
-const RUN: &str = "run SQL";
+pub(super) const RUN: &str = "run SQL";
 /// Whoever may not do it, nor may have it done.
 const ENDED: &str = "the transaction is the runner's: remove what ends it";
 
 /// The server's own error, if it is one.
 pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+}
+
+/// It was raised while the generated function ran.
+pub(super) fn is_from_entries(error: &sqlx::Error) -> bool {
+    server_error(error).and_then(PgDatabaseError::r#where).is_some_and(|context| context.contains(".hw_on_"))
 }
 
 /// The error of a statement that was sent by itself.

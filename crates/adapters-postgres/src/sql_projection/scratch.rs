@@ -18,6 +18,7 @@ use highwater_core::sql::{SqlProblems, SqlProjectionDef, SqlScript};
 
 use crate::database::Database;
 use crate::error::{During, failed};
+use crate::options::Ownership;
 
 use super::projection::SqlProjection;
 use super::read_model;
@@ -60,6 +61,12 @@ impl Scratch {
             .map_err(|problems| Error::new(ErrorKind::Invalid, "read SQL").because(SqlProblems(problems)))?;
         if let Some(named) = projection.created().iter().find(|table| table.schema.is_some()) {
             return Err(not_beside(&projection, &named.to_string()));
+        }
+        if database.options().ownership == Ownership::Lease {
+            return Err(Error::new(ErrorKind::Unsupported, "compute a read model beside the real one").because(
+                "it takes a session of its own, which a pooler does not give: connect to the server itself, with \
+                 ownership by session",
+            ));
         }
         let options = database.pool().connect_options();
         let mut connection = PgConnection::connect_with(&options).await.during(WORK)?;

@@ -1,5 +1,5 @@
-//! The operator's side. It reads what is committed, beside the owner; to pause waits for the batch that has the
-//! state.
+//! The operator's side. It reads what is committed, beside the owner; to pause waits for the batch that has
+//! the state.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,12 +17,13 @@ use highwater_core::model::{
 };
 use highwater_core::ports::{FailedQuery, Owner, ProjectionControl};
 
-use super::session::acquire;
 use super::{PgStore, failed_rows, state_row};
 use crate::columns::Columns;
 use crate::error::During;
+use crate::reach::acquire;
 
-/// How long an operator waits for a connection where batches have them all; longer than the usual batch may take.
+/// How long an operator waits for a connection where batches have them all; longer than the usual batch may
+/// take.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LIST: &str = "list failed events";
 /// What a query means, as a condition on `f` with `$1` to `$7`.

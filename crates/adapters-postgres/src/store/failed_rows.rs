@@ -142,8 +142,8 @@ pub(super) async fn count_open(
     Columns::from(&row, 0, COUNT).unsigned()
 }
 
-/// Writes the row in place of what is there, in one flight with its letter. The letter is replaced by a new one;
-/// without one it goes, unless the event stays set aside: then what is kept of it is all that there is.
+/// Writes the row in place of what is there, in one flight with its letter. The letter is replaced by a new
+/// one; without one it goes, unless the event stays set aside: then what is kept of it is all that there is.
 pub(super) async fn record(
     connection: &mut PgConnection,
     names: &Schema,
@@ -167,8 +167,8 @@ pub(super) async fn record(
     let keeps = matches!(failed.state, FailedState::Parked | FailedState::Held);
     let rest = match letter {
         Some(_) => {
-            "INSERT INTO highwater.dead_letter (projection, version, \"partition\", position, \"offset\", category,
-                 time, content_type, data, metadata)
+            "INSERT INTO highwater.dead_letter (projection, version, \"partition\", position, \"offset\",
+                 category, time, content_type, data, metadata)
              VALUES ($1, $2, $3, $4::numeric, $5::numeric, $20, $21, $22, $23, $24)
              ON CONFLICT (projection, version, \"partition\", position, \"offset\") DO UPDATE SET
                  category = excluded.category, time = excluded.time, content_type = excluded.content_type,

@@ -1,8 +1,8 @@
 //! Values written into the text of a statement.
 //!
-//! Only the statements that travel together with a `COMMIT` need them: several statements in one flight take no
-//! bound values. Every value is a quoted literal, whatever its type, and the server reads it as the column's
-//! type; so there is one way to write a value, and it is [`quote_literal`].
+//! Only the statements that travel together with a `COMMIT` need them: several statements in one flight take
+//! no bound values. Every value is a quoted literal, whatever its type, and the server reads it as the
+//! column's type; so there is one way to write a value, and it is [`quote_literal`].
 
 use highwater_core::model::Position;
 

@@ -13,34 +13,40 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use highwater_core::error::Error;
-use highwater_core::model::ProjectionPart;
-use highwater_core::ports::{Claim, ReadModelStore};
+use highwater_core::model::{ProjectionName, ProjectionPart};
+use highwater_core::ports::{Claim, Membership, ReadModelStore};
 
 use super::session::Session;
+use super::stir::Stir;
 use super::unit::{PgUnit, timed_out};
 use crate::control::PgLease;
 use crate::database::Database;
+use crate::options::Ownership;
 
 /// Read models in a PostgreSQL database, with their state, failed events and dead letters.
 ///
-/// A clone is another handle to the same. Each transaction takes a connection of the [`Database`]'s pool for as
-/// long as it lasts; a pool of one works, and then they come one after the other.
+/// A clone is another handle to the same. Each transaction takes a connection of the [`Database`]'s pool for
+/// as long as it lasts; a pool of one works, and then they come one after the other.
 ///
-/// The job of [`ReadModelStore::transact`] runs in the caller's task. When it is dropped, or its deadline passes,
-/// the running statement is cancelled; the connection is used again when the server has rolled back.
+/// The job of [`ReadModelStore::transact`] runs in the caller's task. When it is dropped, or its deadline
+/// passes, the running statement is cancelled; the connection is used again when the server has rolled back.
 #[derive(Clone)]
 pub struct PgStore {
     pub(super) database: Database,
     /// How many commits `changed` has reported.
     pub(super) reported: Arc<AtomicU64>,
+    stir: Stir,
 }
 
 impl PgStore {
     /// The store in this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        let commits = *database.control().committed().borrow();
-        Self { database: database.clone(), reported: Arc::new(AtomicU64::new(commits)) }
+        let committed = database.control().committed();
+        let reported = Arc::new(AtomicU64::new(*committed.borrow()));
+        let options = database.options();
+        let deaf = !options.notify || options.ownership == Ownership::Lease;
+        Self { database: database.clone(), reported, stir: Stir::new(committed, deaf) }
     }
 
     /// The database that it is in.
@@ -63,6 +69,14 @@ impl ReadModelStore for PgStore {
 
     async fn claim(&self, part: &ProjectionPart) -> Result<Claim<PgLease>, Error> {
         self.database.control().claim(&part.lock_key()).await
+    }
+
+    async fn join(&self, name: &ProjectionName) -> Result<Option<Box<dyn Membership>>, Error> {
+        self.database.control().join(name.as_str()).await.map(Some)
+    }
+
+    fn stirred(&self) -> bool {
+        self.stir.stirred()
     }
 
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use highwater_core::error::{Error, ErrorKind};
 
 use super::cancel::{cancel, mark};
-use super::stopwatch::Stopwatch;
 use crate::database::Database;
 use crate::error::{During, failed};
+use crate::reach::acquire;
 
 const BEGIN: &str = "begin a transaction";
 const UNDO: &str = "roll a transaction back";
@@ -54,8 +54,8 @@ impl Session {
                 sound: false,
                 abandoned: false,
             };
-            // A client that is gone or frozen is ended by the server: its statements by the one limit, its silence
-            // by the other.
+            // A client that is gone or frozen is ended by the server: its statements by the one limit, its
+            // silence by the other.
             let begin = format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED;
                  SELECT set_config('statement_timeout', '{limit}', true),
@@ -110,7 +110,8 @@ impl Session {
 
     /// As [`Session::settle`], ending what still runs.
     pub(super) async fn interrupt(&mut self) -> Result<(), Error> {
-        // Waited for before anything else is sent, which it would hit; where it fails, the statement's own limit is left.
+        // Waited for before anything else is sent, which it would hit; where it fails, the statement's own
+        // limit is left.
         if self.is_in_flight()
             && let Err(error) = cancel(&self.database, self.mark).await
         {
@@ -137,8 +138,8 @@ impl Session {
         self.sound && PgTransactionManager::get_transaction_depth(self.connection()) == IN_TRANSACTION
     }
 
-    /// Undoes everything, whatever is going on, and gives the connection back; what cannot be undone in time is
-    /// cut off, which undoes it, too.
+    /// Undoes everything, whatever is going on, and gives the connection back; what cannot be undone in time
+    /// is cut off, which undoes it, too.
     pub(super) async fn undo(mut self) -> Result<(), Error> {
         let undone = match timeout(UNDO_LIMIT, self.roll_back()).await {
             Ok(undone) => undone,
@@ -206,25 +207,6 @@ impl Drop for Session {
         if let Some(Err(error)) = self.connection().flush().now_or_never() {
             tracing::debug!(%error, "a connection is closed, which ends its transaction");
             self.cut();
-        }
-    }
-}
-
-/// A connection of the pool. Where all are in use it is waited for with patience: that is no sign of an unreachable
-/// server (E-23).
-pub(super) async fn acquire(
-    database: &Database,
-    patience: Duration,
-    operation: &'static str,
-) -> Result<PoolConnection<Postgres>, Error> {
-    let pool = database.pool();
-    let waiting = Stopwatch::start();
-    loop {
-        match pool.acquire().await {
-            Ok(connection) => return Ok(connection),
-            Err(sqlx::Error::PoolTimedOut)
-                if pool.size() >= database.options().max_connections && waiting.elapsed() < patience => {}
-            Err(error) => return Err(failed(operation, error)),
         }
     }
 }

@@ -46,8 +46,8 @@ const KEY: usize = 3;
 /// How they are selected from the row `s`.
 const SELECT: &str = "s.name, s.version, s.\"partition\", s.generation::text, s.position::text, \
     s.position_offset::text, s.stream, s.category, s.sequence::text, s.event_id, s.event_time, \
-    s.scanned::text, s.scanned_offset::text, s.filter_fingerprint, s.sql_fingerprint, s.epoch::text, s.paused, \
-    s.crashes, s.stopped_cleanly, s.claimed::text, s.claimed_offset::text, s.fault, s.updated_at";
+    s.scanned::text, s.scanned_offset::text, s.filter_fingerprint, s.sql_fingerprint, s.epoch::text, \
+    s.paused, s.crashes, s.stopped_cleanly, s.claimed::text, s.claimed_offset::text, s.fault, s.updated_at";
 
 /// The values of [`COLUMNS`].
 fn values(state: &ProjectionState) -> [String; COLUMNS.len()] {
@@ -132,9 +132,9 @@ fn fields(columns: &mut Columns<'_>, key: ProjectionKey) -> Result<ProjectionSta
 
 /// Locks the row and reads it with what waits beside it: one statement that waits for nobody.
 ///
-/// The functions read anew when they are called, so what stands beside the row is as it was when the row was won,
-/// and not as it was when the statement began. The advisory lock decides nothing: it is what a stand-by finds the
-/// transaction by.
+/// The functions read anew when they are called, so what stands beside the row is as it was when the row was
+/// won, and not as it was when the statement began. The advisory lock decides nothing: it is what a stand-by
+/// finds the transaction by.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     database: &Database,
@@ -234,8 +234,8 @@ pub(super) async fn remove(
     Ok(())
 }
 
-/// The statements that move the row from `from` to `to` and commit: the move is confirmed, or the COMMIT is never
-/// reached (E-12).
+/// The statements that move the row from `from` to `to` and commit: the move is confirmed, or the COMMIT is
+/// never reached (E-12).
 ///
 /// Our schema is written by its quoted name, since a value may well contain the placeholder of the templates.
 pub(super) fn advance(names: &Schema, mark: i64, from: &ProjectionState, to: &ProjectionState) -> String {

@@ -1,7 +1,7 @@
 //! Whose a table is (E-14).
 //!
-//! The server does not tell which tables a transaction creates, so what is there afterwards is compared with what
-//! was there before. It is done once a start, not once a batch.
+//! The server does not tell which tables a transaction creates, so what is there afterwards is compared with
+//! what was there before. It is done once a start, not once a batch.
 
 use std::collections::BTreeSet;
 

@@ -17,11 +17,11 @@ use highwater_core::model::{
 use highwater_core::ports::{Locked, TableTaken, UnitOfWork};
 
 use super::session::{Session, is_lost, milliseconds};
-use super::stopwatch::Stopwatch;
 use super::{failed_rows, state_row, tables};
 use crate::database::Database;
 use crate::error::failed;
 use crate::fault::code_of;
+use crate::stopwatch::Stopwatch;
 
 // One name does for all: the server means the last savepoint of that name.
 const SAVEPOINT: &str = "SAVEPOINT highwater";
@@ -38,12 +38,12 @@ const ANOTHER_TRANSACTION: &str = "HW002";
 
 /// A transaction on PostgreSQL, READ COMMITTED.
 ///
-/// The server cannot refuse a projection's own `COMMIT` or `ROLLBACK`, but the unit notices one: the next call of
-/// the unit fails with `TransactionEnded`, and the batch's state does not move. What the projection committed
-/// stays. `tx.begin()` is permitted: it makes a savepoint.
+/// The server cannot refuse a projection's own `COMMIT` or `ROLLBACK`, but the unit notices one: the next
+/// call of the unit fails with `TransactionEnded`, and the batch's state does not move. What the projection
+/// committed stays. `tx.begin()` is permitted: it makes a savepoint.
 ///
-/// A statement that fails and whose error the projection swallows leaves the transaction unusable, as always in
-/// PostgreSQL; `release` then fails (`25P02`), and `rollback_to` mends it.
+/// A statement that fails and whose error the projection swallows leaves the transaction unusable, as always
+/// in PostgreSQL; `release` then fails (`25P02`), and `rollback_to` mends it.
 ///
 /// From the first `release` on, constraints that are `DEFERRABLE INITIALLY IMMEDIATE` are checked at the next
 /// `release`, too, instead of at the end of their statement.
@@ -159,7 +159,8 @@ fn commit_failed(read: &ProjectionState, error: sqlx::Error) -> Error {
     error.with("projection", &read.key)
 }
 
-/// What was not committed is undone, before `transact` returns or, if nobody waits for that, in the background.
+/// What was not committed is undone, before `transact` returns or, if nobody waits for that, in the
+/// background.
 impl Drop for PgUnit {
     fn drop(&mut self) {
         if let (Some(session), Some(back)) = (self.session.take(), self.back.take())
@@ -318,8 +319,8 @@ impl UnitOfWork for PgUnit {
         failed_rows::remove(connection, database.names(), key, None).await
     }
 
-    /// One flight: the state moves, or the server raises before it comes to the COMMIT. The transaction that is
-    /// chained to it is empty and ends with the connection's return to the pool.
+    /// One flight: the state moves, or the server raises before it comes to the COMMIT. The transaction that
+    /// is chained to it is empty and ends with the connection's return to the pool.
     async fn commit(mut self, read: &ProjectionState, next: &ProjectionState) -> Result<(), Error> {
         const COMMIT: &str = "commit a batch";
         self.enter(COMMIT).await.map_err(|error| error.with("projection", &read.key))?;

@@ -1,6 +1,6 @@
 //! A place of its own for each test: a schema for our tables, and one for the user's, dropped afterwards.
 
-use highwater_postgres::sqlx::{Connection, Executor};
+use highwater_postgres::sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 use highwater_postgres::{Database, PgConnection, PgOptions};
 
 /// The server's address; tests that need one are skipped, visibly, where it is unset.
@@ -67,10 +67,7 @@ impl Place {
             self.user_schema(),
             sql.replace("highwater.", &format!("{}.", self.name))
         );
-        connection
-            .execute(highwater_postgres::sqlx::raw_sql(highwater_postgres::sqlx::AssertSqlSafe(sql)))
-            .await
-            .expect("the statements run");
+        connection.execute(raw_sql(AssertSqlSafe(sql))).await.expect("the statements run");
     }
 }
 
@@ -87,9 +84,7 @@ impl Drop for Place {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let mut connection = PgConnection::connect(&server).await?;
-                connection
-                    .execute(highwater_postgres::sqlx::raw_sql(highwater_postgres::sqlx::AssertSqlSafe(drop)))
-                    .await?;
+                connection.execute(raw_sql(AssertSqlSafe(drop))).await?;
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
             })
         })

@@ -3,8 +3,10 @@
 mod contracts;
 mod kit;
 mod log;
+mod membership;
 mod ownership;
 mod proxy;
+mod reach;
 mod sql_projection;
 mod store;
 mod store_kit;

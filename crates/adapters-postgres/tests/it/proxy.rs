@@ -24,8 +24,7 @@ struct Shared {
 impl Proxy {
     /// In front of the server that the address names.
     pub(crate) fn new(url: &str) -> Self {
-        let options = PgConnectOptions::from_str(url).expect("an address");
-        let server = format!("{}:{}", options.get_host(), options.get_port());
+        let server = Self::server_of(url);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared::default());
@@ -39,6 +38,12 @@ impl Proxy {
             }
         });
         Self { address, server, shared }
+    }
+
+    /// Host and port of an address, as it names them.
+    pub(crate) fn server_of(url: &str) -> String {
+        let options = PgConnectOptions::from_str(url).expect("an address");
+        format!("{}:{}", options.get_host(), options.get_port())
     }
 
     /// The address of the server, by way of this.
@@ -79,6 +84,15 @@ impl Shared {
             }),
             Err(error) => eprintln!("the proxy cannot connect: {error}"),
         }
+    }
+}
+
+/// Passes on what comes from either to the other.
+pub(crate) fn pass_on(client: TcpStream, server: TcpStream) {
+    let pairs = [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))];
+    for (from, to) in pairs {
+        let (from, to) = (from.expect("another handle"), to.expect("another handle"));
+        std::thread::spawn(move || copy(from, to));
     }
 }
 

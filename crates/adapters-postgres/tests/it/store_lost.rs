@@ -1,5 +1,5 @@
-//! The store when the server, or the way to it, is lost. The way is a proxy inside the test, which can be cut at a
-//! chosen moment and counts flights.
+//! The store when the server, or the way to it, is lost. The way is a proxy inside the test, which can be cut
+//! at a chosen moment and counts flights.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};

@@ -32,7 +32,7 @@ use error::CliError;
 use exit::Exit;
 use output::Ui;
 
-/// How long the end of the program waits for its threads.
+/// How long the end of the program waits for its connections, and then for its threads.
 const PATIENCE_AT_EXIT: Duration = Duration::from_secs(2);
 
 /// Runs the program with the arguments of the process.
@@ -60,7 +60,11 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed("start the threads of the program").because(&error))?;
-    let outcome = runtime.block_on(commands::run(cli, &ui));
+    let outcome = runtime.block_on(async {
+        let outcome = commands::run(cli, &ui).await;
+        session::all_closed(PATIENCE_AT_EXIT).await;
+        outcome
+    });
     ui.finish();
     // What was dropped closes its connections now, the last of which moves the write-ahead log into the file;
     // a thread that waits for standard input must not hold the process for ever.

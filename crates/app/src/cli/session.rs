@@ -1,6 +1,12 @@
 //! What a command works with: the config and the open backends.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use highwater::compose::{Backends, Migrate, open};
 use highwater_core::Error;
@@ -27,9 +33,47 @@ pub(crate) struct Session {
     /// The config.
     pub(crate) config: Config,
     /// The backends.
-    pub(crate) backends: Backends,
+    pub(crate) backends: Opened,
     /// Sees what the runners do that these backends start.
     pub(crate) watcher: Arc<Watcher>,
+}
+
+/// What ends backends that are not needed any more.
+static CLOSING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until all backends are closed, but not longer than this.
+pub(crate) async fn all_closed(patience: Duration) {
+    CLOSING.close();
+    if timeout(patience, CLOSING.wait()).await.is_err() {
+        tracing::debug!("connections stay open to the end of the process");
+    }
+}
+
+/// Backends that are closed in the background when this is dropped, however a command ends: what it has appended or
+/// committed is told to other processes, and what it owned is free. The end of the program waits for it.
+pub(crate) struct Opened(Backends);
+
+impl Opened {
+    pub(crate) fn new(backends: Backends) -> Self {
+        Self(backends)
+    }
+}
+
+impl Deref for Opened {
+    type Target = Backends;
+
+    fn deref(&self) -> &Backends {
+        &self.0
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // There is always one, for as long as a command runs.
+        if let Ok(runtime) = Handle::try_current() {
+            CLOSING.spawn_on(self.0.close(), &runtime);
+        }
+    }
 }
 
 impl Session {
@@ -50,7 +94,8 @@ impl Session {
         }
         let watcher = Watcher::new();
         let backends = open(config.log.address(), config.store.address(), migrate).await?;
-        Ok(Self { config, backends: backends.observed_by(watcher.clone()), watcher })
+        let backends = Opened::new(backends.observed_by(watcher.clone()));
+        Ok(Self { config, backends, watcher })
     }
 
     /// A projection of the config.

@@ -126,6 +126,8 @@ impl<A: Adapter> ReadModels for On<A> {
             control: shared.control.clone(),
             log: Some(shared.log.clone()),
             classifier: None,
+            // Whoever has the backends closes them.
+            close: None,
         };
         let mut builder = Builder::new().store(Ready(opened)).environment(shared.environment.clone());
         for spec in projections {

@@ -1,7 +1,10 @@
 //! Open backends, and what the binary does with them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
 
 use highwater_core::Error;
 use highwater_core::model::RecordedEvent;
@@ -11,10 +14,12 @@ use highwater_runtime::projection::{RewindTo, Rewound};
 
 use super::adapter::{ReadModels, Shared};
 use super::address::Address;
+use super::open::Open;
 use super::{Migrate, Rebuilt, RunOptions};
 use crate::builder::StartError;
 use crate::highwater::Highwater;
 use crate::spec::ProjectionSpec;
+use crate::stage::Close;
 
 /// Open backends.
 pub struct Backends {
@@ -29,6 +34,7 @@ pub struct Backends {
     pub(super) read_models: Box<dyn ReadModels>,
     environment: Environment,
     store_shown: String,
+    close: Mutex<Vec<Close>>,
 }
 
 /// Opens the log and the store; they may be one database.
@@ -40,7 +46,7 @@ pub async fn open(
     store: impl Into<Address>,
     migrate: Migrate,
 ) -> Result<Backends, Error> {
-    let (log, store) = super::open::open(&log.into(), &store.into(), migrate).await?;
+    let Open { log, store, close } = super::open::open(&log.into(), &store.into(), migrate).await?;
     Ok(Backends {
         log: log.log,
         append: log.append,
@@ -49,6 +55,7 @@ pub async fn open(
         read_models: store.read_models,
         environment: environment(),
         store_shown: store.shown,
+        close: Mutex::new(close),
     })
 }
 
@@ -58,11 +65,12 @@ impl Backends {
     /// # Errors
     /// As [`open`].
     pub async fn migrate(log: impl Into<Address>, store: impl Into<Address>) -> Result<Vec<String>, Error> {
-        let (log, store) = super::open::open(&log.into(), &store.into(), Migrate::Auto).await?;
+        let Open { log, store, close } = super::open::open(&log.into(), &store.into(), Migrate::Auto).await?;
         let mut done = vec![format!("the event log in {} is up to date", log.shown)];
         if !store.log_in_store {
             done.push(format!("the store in {} is up to date", store.shown));
         }
+        all(close).await;
         Ok(done)
     }
 
@@ -139,6 +147,14 @@ impl Backends {
         Ok(failed.chain(cuts).collect())
     }
 
+    /// Ends the connections: what is owned here is given up, other processes are told what was appended or committed,
+    /// and nothing of this can be used any more. Without it that happens in its own time once everything is dropped,
+    /// or not at all if the runtime ends first; then others find it out by polling. Bounds itself to a few seconds;
+    /// the second time there is nothing left to do.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        all(std::mem::take(&mut *self.close.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
     fn shared(&self) -> Shared {
         Shared { log: self.log.clone(), control: self.control.clone(), environment: self.environment.clone() }
     }
@@ -148,6 +164,10 @@ impl fmt::Debug for Backends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Backends").field("store", &self.store_shown).finish_non_exhaustive()
     }
+}
+
+async fn all(close: Vec<Close>) {
+    join_all(close.into_iter().map(|close| close())).await;
 }
 
 fn environment() -> Environment {

@@ -12,6 +12,7 @@ use super::address::Address;
 use super::postgres;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
+use crate::stage::Close;
 
 /// A log.
 pub(super) struct OpenLog {
@@ -34,11 +35,14 @@ pub(super) struct OpenStore {
     pub(super) read_models: Box<dyn ReadModels>,
 }
 
-pub(super) async fn open(
-    log: &Address,
-    store: &Address,
-    migrate: Migrate,
-) -> Result<(OpenLog, OpenStore), Error> {
+/// A log and a store, and what ends their connections.
+pub(super) struct Open {
+    pub(super) log: OpenLog,
+    pub(super) store: OpenStore,
+    pub(super) close: Vec<Close>,
+}
+
+pub(super) async fn open(log: &Address, store: &Address, migrate: Migrate) -> Result<Open, Error> {
     #[cfg(feature = "postgres")]
     let mut databases = postgres::Databases::new(migrate);
     let log = match log.scheme() {
@@ -55,7 +59,11 @@ pub(super) async fn open(
         "postgres" | "postgresql" => databases.store(store, &log.place).await?,
         other => return Err(no_adapter(other)),
     };
-    Ok((log, store))
+    #[cfg(feature = "postgres")]
+    let close = databases.close();
+    #[cfg(not(feature = "postgres"))]
+    let close = Vec::new();
+    Ok(Open { log, store, close })
 }
 
 fn no_adapter(scheme: &str) -> Error {

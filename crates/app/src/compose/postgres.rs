@@ -8,7 +8,7 @@ use highwater_core::Error;
 use highwater_core::model::RecordedEvent;
 use highwater_core::ports::EventLog;
 use highwater_core::sql::{SampleReport, VerifyReport};
-use highwater_postgres::sql_projection::SqlProjection;
+use highwater_postgres::sql_projection::{SqlProjection, check_sample, verify};
 use highwater_postgres::{Database, PgCheckpoints, PgClassifier, PgConnection, PgLog, PgOptions, PgStore};
 
 use super::Migrate;
@@ -16,7 +16,7 @@ use super::adapter::{Adapter, On, Prepared, Stretch};
 use super::address::Address;
 use super::open::{OpenLog, OpenStore};
 use crate::spec::ProjectionSpec;
-use crate::stage::{Opened, Stage};
+use crate::stage::{Close, Opened, Stage};
 
 /// Databases by their addresses: log and store share one where they are one.
 pub(super) struct Databases {
@@ -47,6 +47,12 @@ impl Databases {
             checkpoints: Arc::new(PgCheckpoints::new(&database)),
             read_models: Box::new(On(Arc::new(Postgres { store, database, log_in_store }))),
         })
+    }
+
+    /// What ends them.
+    pub(super) fn close(self) -> Vec<Close> {
+        let databases = self.open.into_iter().map(|(_, database)| database);
+        databases.map(|it| -> Close { Box::new(move || Box::pin(async move { it.close().await })) }).collect()
     }
 
     async fn at(&mut self, address: &Address) -> Result<Database, Error> {
@@ -102,13 +108,13 @@ impl Adapter for Postgres {
         stretch: Stretch,
         ignore: &[String],
     ) -> Result<VerifyReport, Error> {
-        let _unused = (spec, log, stretch.after, stretch.through, stretch.skip, ignore);
-        Err(Error::new(highwater_core::ErrorKind::Unsupported, "verify a read model in PostgreSQL"))
+        let Stretch { after, through, skip } = stretch;
+        let definition = spec.definition(self.log_in_store);
+        verify(&definition, &self.database, log, after, through, &skip, ignore).await
     }
 
     async fn sample(&self, spec: &ProjectionSpec, events: Vec<RecordedEvent>) -> Result<SampleReport, Error> {
-        let _unused = (spec, events);
-        Err(Error::new(highwater_core::ErrorKind::Unsupported, "try a projection on a sample in PostgreSQL"))
+        check_sample(&spec.definition(false), &self.database, &events).await
     }
 }
 
@@ -138,6 +144,7 @@ impl Stage for PostgresStage {
             control,
             log: Some(Arc::new(PgLog::new(&database))),
             classifier: Some(Arc::new(PgClassifier)),
+            close: Some(Box::new(move || Box::pin(async move { database.leave().await }))),
         })
     }
 }

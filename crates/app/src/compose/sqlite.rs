@@ -122,6 +122,7 @@ impl Stage for SqliteStage {
             control,
             log: Some(Arc::new(log)),
             classifier: Some(Arc::new(SqliteClassifier)),
+            close: None,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Reading an append-only event log.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::error::Error;
@@ -39,6 +41,18 @@ pub struct EventRange {
     pub caught_up: bool,
 }
 
+/// What holds the readers of a log back: an appender that has not ended, behind which events are stored that may
+/// not be read yet, because what it appends may have to come first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The position behind which readers wait.
+    pub position: Position,
+    /// For how long it has been so at most: the time since the appender began. `None` where the log is not told.
+    pub age: Option<Duration>,
+    /// Who it is, for people: enough to find it and to end it.
+    pub holder: String,
+}
+
 /// A log of events with one order.
 ///
 /// # Laws
@@ -54,6 +68,8 @@ pub struct EventRange {
 /// 8. `event_at` answers `None` only if no event stands there.
 /// 9. `count_between` counts the events behind `after`, up to and including `through`, that the filter lets
 ///    through, or says `None` where the log cannot count.
+/// 15. `held_back` names what keeps readers from events that are stored, for as long as it does; it is `None` when
+///     every append has ended, well or not.
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// The position of the last event that may be read.
@@ -84,6 +100,14 @@ pub trait EventLog: Send + Sync {
         through: Option<Position>,
         filter: &Filter,
     ) -> Result<Option<u64>, Error>;
+
+    /// What holds readers back now. The default is `None`, for a log in which nothing can.
+    ///
+    /// # Errors
+    /// When the log cannot be asked.
+    async fn held_back(&self) -> Result<Option<HeldBack>, Error> {
+        Ok(None)
+    }
 }
 
 /// One reader's place in a log.

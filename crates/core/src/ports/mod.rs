@@ -26,7 +26,7 @@ pub use append_events::AppendEvents;
 pub use checkpoint_store::{CheckpointPage, CheckpointStore};
 pub use clock::{Clock, Moment};
 pub use dead_letters::{DeadLetters, HandlerLetter};
-pub use event_log::{EventBatch, EventLog, EventRange, EventReader, Limit};
+pub use event_log::{EventBatch, EventLog, EventRange, EventReader, HeldBack, Limit};
 pub use observer::{NoObserver, Observer, Seen};
 pub use persist_target::PersistTarget;
 pub use persistent_subscription::{Consumer, Delivery, GroupKey, Nack, Receipt, Subscriptions};

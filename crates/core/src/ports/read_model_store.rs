@@ -91,6 +91,14 @@ pub trait ReadModelStore: Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// Whether something may have been committed since this handle was last asked that an owner without events to
+    /// apply has to look at: a pause, a request for another try, another owner. It asks no database. A store that
+    /// cannot tell says yes, the default; one that can still says yes now and then, since what told it may get
+    /// lost.
+    fn stirred(&self) -> bool {
+        true
+    }
+
     /// Begins a transaction and runs `job` where the driver wants to be called: in the caller's task, or on a
     /// thread of the store.
     ///

@@ -33,6 +33,7 @@ impl<S: ReadModelStore> Owner<'_, S> {
             BatchOutcome::Idle => {
                 self.runner.status.update(|status| status.replays_done = true);
                 self.healed();
+                self.quiet = shape.caught_up && shape.events == 0 && !shape.replay;
                 self.at_the_end(shape.caught_up)
             }
             BatchOutcome::Busy => After::Next(Ended::Contended),
@@ -278,7 +279,7 @@ impl<S: ReadModelStore> Owner<'_, S> {
         })
     }
 
-    fn at_the_end(&self, caught_up: bool) -> After {
+    pub(super) fn at_the_end(&self, caught_up: bool) -> After {
         let phase = if caught_up { Phase::Live } else { Phase::CatchingUp };
         if caught_up && self.runner.status.get().phase != Phase::Live {
             let seen = Seen::CaughtUp { scanned: self.state.scanned };

@@ -52,6 +52,8 @@ pub(super) struct Owner<'r, S: ReadModelStore> {
     pub(super) failed_first: Option<u64>,
     /// What an operator wants tried again.
     pub(super) replay: Option<Work>,
+    /// The last transaction found nothing to do, and nothing that waits.
+    pub(super) quiet: bool,
     /// The log failed: it may be another one when it is back (E-7).
     pub(super) log_failed: bool,
 }
@@ -92,6 +94,7 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
             cap_once: (crashed > 0).then_some(AFTER_A_CRASH),
             failed_first: Some(0),
             replay: None,
+            quiet: false,
             log_failed: false,
         }
     }
@@ -149,6 +152,11 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
                 }
             }
         };
+        if std::mem::take(&mut self.quiet) && self.is_idle(&work) && !self.runner.store.stirred() {
+            // A transaction would find what the last one found.
+            self.quiet = true;
+            return Ok(self.at_the_end(true));
+        }
         let mut attempt_recorded = false;
         if self.one_by_one > 0
             && let Work::Events(piece) = &work
@@ -217,6 +225,19 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
         let events = cap.unwrap_or(usize::MAX).min(self.events.current());
         let limit = Limit { events, bytes: settings.max_batch_bytes };
         Ok(Work::Events(self.source.next(after, limit).await?))
+    }
+
+    /// The log has nothing behind the state.
+    fn is_idle(&self, work: &Work) -> bool {
+        match work {
+            Work::Events(piece) => {
+                piece.caught_up() && piece.events().is_empty() && piece.scanned() <= self.state.scanned
+            }
+            Work::Range { range, .. } => {
+                range.caught_up && range.events == 0 && range.scanned <= self.state.scanned
+            }
+            Work::Replay { .. } => false,
+        }
     }
 
     fn may_take_a_range(&self) -> bool {

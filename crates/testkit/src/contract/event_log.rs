@@ -1,4 +1,4 @@
-//! The laws 1 to 9, of `EventLog`.
+//! The laws 1 to 9 and 15, of `EventLog`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -368,5 +368,12 @@ suite! {
                 );
             }
         }
+    }
+
+    /// Nothing holds readers back where every append has ended.
+    fn law_15_appends_that_have_ended_hold_nobody_back {
+        assert_eq!(fixture.log.held_back().await.expect("the log answers"), None, "an empty log");
+        append_hostile(&fixture).await;
+        assert_eq!(fixture.log.held_back().await.expect("the log answers"), None);
     }
 }

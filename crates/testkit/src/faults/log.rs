@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
-use highwater_core::ports::{AppendEvents, EventBatch, EventLog, EventRange, EventReader, Limit};
+use highwater_core::ports::{AppendEvents, EventBatch, EventLog, EventRange, EventReader, HeldBack, Limit};
 use highwater_core::{Error, ErrorKind};
 
 use super::plan::Side;
@@ -31,6 +31,10 @@ impl<L: EventLog> EventLog for Faulty<L> {
         filter: &Filter,
     ) -> Result<Option<u64>, Error> {
         self.plan.around("log.count_between", self.inner.count_between(after, through, filter)).await
+    }
+
+    async fn held_back(&self) -> Result<Option<HeldBack>, Error> {
+        self.plan.around("log.held_back", self.inner.held_back()).await
     }
 }
 

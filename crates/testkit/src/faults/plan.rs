@@ -11,7 +11,7 @@ use highwater_core::{Error, ErrorKind};
 use crate::sync::lock;
 
 /// All calls that have points.
-const CALLS: [&str; 49] = [
+const CALLS: [&str; 50] = [
     "checkpoints.clear",
     "checkpoints.delete",
     "checkpoints.get",
@@ -32,6 +32,7 @@ const CALLS: [&str; 49] = [
     "dead_letters.remove",
     "log.append",
     "log.count_between",
+    "log.held_back",
     "log.event_at",
     "log.head",
     "log.open",

@@ -28,6 +28,10 @@ impl<S: ReadModelStore> ReadModelStore for Faulty<S> {
         Ok(joined.map(|inner| Box::new(FaultyMembership { inner, plan: self.plan.clone() }) as _))
     }
 
+    fn stirred(&self) -> bool {
+        self.inner.stirred()
+    }
+
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>
     where
         F: FnOnce(Self::Unit) -> Fut + Send + 'static,

@@ -148,6 +148,7 @@ impl Stage for InMemory {
             control: Arc::new(self.0),
             log: Some(Arc::new(self.1)),
             classifier: None,
+            close: None,
         })
     }
 }

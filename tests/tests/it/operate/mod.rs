@@ -28,8 +28,18 @@ Paid = "INSERT INTO book VALUES (:stream, :sequence, :data.amount)"
 
 /// The poison: the second and third event of account-b, out of three streams of four events each.
 pub(super) fn poisoned(policy: &str) -> Folder {
-    let config = BOOK.replace("name = \"book\"", &format!("name = \"book\"\non_failure = \"{policy}\""));
-    let folder = Folder::with(&config);
+    let folder = Folder::with(&book_config(policy));
+    import_poison(&folder);
+    folder
+}
+
+/// The book with this policy.
+pub(crate) fn book_config(policy: &str) -> String {
+    BOOK.replace("name = \"book\"", &format!("name = \"book\"\non_failure = \"{policy}\""))
+}
+
+/// Imports the events, see [`poisoned`].
+pub(crate) fn import_poison(folder: &Folder) {
     let mut lines = String::new();
     for sequence in 0..4 {
         for stream in ["account-a", "account-b", "account-c"] {
@@ -40,15 +50,11 @@ pub(super) fn poisoned(policy: &str) -> Folder {
     }
     let file = folder.write("events.ndjson", lines);
     folder.ok(&["import", file.to_str().expect("UTF-8")]);
-    folder
 }
 
 /// The same book with a mended statement.
-pub(super) fn mend(folder: &Folder, policy: &str) {
-    let mended = BOOK
-        .replace("name = \"book\"", &format!("name = \"book\"\non_failure = \"{policy}\""))
-        .replace(":data.amount)", "abs(:data.amount))");
-    folder.configure(&mended);
+pub(crate) fn mend(folder: &Folder, policy: &str) {
+    folder.configure(&book_config(policy).replace(":data.amount)", "abs(:data.amount))"));
 }
 
 pub(super) fn book(folder: &Folder) -> Vec<(String, i64)> {

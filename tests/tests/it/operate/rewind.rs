@@ -54,7 +54,7 @@ fn what_comes_behind_is_applied_again_and_its_failed_events_are_met_again() {
     let rows = i64::try_from(book(&folder).len()).expect("few");
     assert_eq!(rows, 10 + behind, "all behind, the mended one included, on top of what was there");
     let left: Vec<_> = failed_events(&folder, "book").into_iter().map(|row| row.position).collect();
-    assert_eq!(left, [to.clone()], "what failed up to there is as it was");
+    assert_eq!(left, *std::slice::from_ref(to), "what failed up to there is as it was");
     folder.json(&["rewind", "book", "--to", "start", "--yes"]);
     assert_eq!(status(&folder, "book").position, None);
 }

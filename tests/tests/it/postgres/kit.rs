@@ -71,9 +71,19 @@ pub(super) fn assert_recorder_has_the_log(place: &Place, session: &Session) {
 
 /// Which of the processes owns a projection, as `status` says.
 pub(super) fn owner_among(folder: &Folder, processes: &[Running], projection: &str) -> Option<usize> {
-    let owner = status(folder, projection).owner?;
+    // It is a session until it has said who it is.
+    let owner = status(folder, projection).owner.filter(|owner| !owner.starts_with("session "))?;
     let index = processes.iter().position(|process| owner.contains(&format!("process {} ", process.id())));
     Some(index.unwrap_or_else(|| panic!("the owner of {projection} is none of them: {owner}")))
+}
+
+/// The owner's epoch, and the position up to which the state is committed, as numbers.
+pub(super) fn stands(place: &Place, session: &Session, projection: &str) -> (i64, i64) {
+    let number = |column: &str| {
+        let sql = format!("SELECT {column}::bigint FROM highwater.projection WHERE name = '{projection}'");
+        session.try_number(&place.sql(&sql)).unwrap_or(0)
+    };
+    (number("epoch"), number("scanned"))
 }
 
 /// Waits until one of the processes owns a projection.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use highwater_core::ports::AppendEvents;
+use highwater_core::ports::{AppendEvents, EventLog};
 use highwater_postgres::PgLog;
 use highwater_testkit::fixtures::append_range;
 use tokio::time::timeout;
@@ -28,8 +28,13 @@ async fn an_operator_sees_who_holds_readers_back() {
     assert_eq!(holder.application_name.as_deref(), Some("the billing service"));
     assert_eq!((holder.position.commit(), holder.prepared), (1, None));
     assert!(holder.age.expect("the server tells") < Duration::from_secs(60));
+    let held = log.held_back().await.expect("the log answers").expect("it is held");
+    assert_eq!(held.position, holder.position);
+    assert!(held.age >= holder.age);
+    assert_eq!(held.holder, format!("server process {pid} (the billing service)"));
     open.run("COMMIT").await;
     assert_eq!(log.holder().await.expect("the log answers"), None);
+    assert_eq!(log.held_back().await.expect("the log answers"), None);
 }
 
 #[tokio::test]

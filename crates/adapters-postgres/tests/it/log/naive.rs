@@ -1,5 +1,5 @@
-//! A reader in steps, of which any may be left out or done in another order: so that the rules can be broken one
-//! at a time.
+//! A reader in steps, of which any may be left out or done in another order: so that the rules can be broken
+//! one at a time.
 
 use super::session::Session;
 

@@ -39,7 +39,8 @@ async fn e_4_one_match_in_many_is_reached_in_bounded_steps() {
         .run(
             "INSERT INTO highwater.event \
              (position, \"offset\", sequence, time, stream_hash, size, id, stream, category, type, data) \
-             SELECT n, 0, n, now(), 0, 9, gen_random_uuid(), 'foreign', 'x', 'A', '{}' FROM generate_series(1, 70000) n; \
+             SELECT n, 0, n, now(), 0, 9, gen_random_uuid(), 'foreign', 'x', 'A', '{}' FROM \
+             generate_series(1, 70000) n; \
              SELECT setval('highwater.position', 70000)",
         )
         .await;

@@ -1,5 +1,5 @@
-//! One test for each rule of appending: an appender that breaks it makes our reader pass an event over, or turns a
-//! stream round; the append function keeps it.
+//! One test for each rule of appending: an appender that breaks it makes our reader pass an event over, or
+//! turns a stream round; the append function keeps it.
 
 use highwater_postgres::PgLog;
 
@@ -34,8 +34,8 @@ async fn e_2_a_number_drawn_before_the_lock_is_passed_over() {
     naive.run("COMMIT").await;
     assert_eq!((read(&mut *all).await, read(&mut *by_filter).await), (vec![], vec![]), "1 is lost to them");
 
-    // Ours holds the gate already where it comes to a stop between the number and the end: it waits here for a
-    // row with the same id.
+    // Ours holds the gate already where it comes to a stop between the number and the end: it waits here for
+    // a row with the same id.
     let mut open = Session::new(&place).await;
     open.run("BEGIN").await;
     open.insert(100, 0, "elsewhere", 0).await;

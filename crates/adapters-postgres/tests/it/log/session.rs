@@ -77,7 +77,8 @@ impl Session {
         self.run(&format!(
             "INSERT INTO highwater.event \
              (position, \"offset\", sequence, time, stream_hash, size, id, stream, category, type, data) \
-             VALUES ({position}, {offset}, {sequence}, now(), 0, 9, gen_random_uuid(), '{stream}', 'x', 'A', '{{}}')"
+             VALUES ({position}, {offset}, {sequence}, now(), 0, 9, gen_random_uuid(), '{stream}', 'x', \
+             'A', '{{}}')"
         ))
         .await;
     }

@@ -110,3 +110,20 @@ async fn e_2_a_log_survives_being_dumped_and_restored() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert_eq!(read(&mut *all).await, [0; 0]);
 }
+
+#[tokio::test]
+async fn a_schema_may_have_an_odd_name() {
+    let Some(place) = Place::new().await else { return };
+    let name = format!("{} it's \"odd\"", place.schema());
+    let options = place.options().schema(name.as_str());
+    let database = highwater_postgres::Database::open(&place.url(), &options).await.expect("it opens");
+    let log = PgLog::new(&database);
+    append_range(&log, 0..3).await.expect("the log takes events");
+    let found = read(&mut *reader(&log).await).await;
+    let quoted = name.replace('"', "\"\"");
+    let mut session = Session::new(&place).await;
+    session.run(&format!("SELECT * FROM \"{quoted}\".append('a', '{{\"type\": \"A\"}}')")).await;
+    assert_eq!(log.check().await.expect("the log answers"), [""; 0]);
+    session.run(&format!("DROP SCHEMA \"{quoted}\" CASCADE")).await;
+    assert_eq!(found, [1, 2, 3]);
+}

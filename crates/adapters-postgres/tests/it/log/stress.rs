@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::kit::Place;
 
 const WRITERS: u64 = 16;
-const TURNS: u64 = 110;
+const TURNS: u64 = 90;
 
 /// A small generator: each writer has its own sequence of choices, the same in every run.
 struct Dice(u64);
@@ -147,6 +147,13 @@ impl Writer {
 /// What a reader found, in its order.
 type Found = Vec<Position>;
 
+/// The hint, with a timer beside it.
+async fn wait(reader: &mut dyn EventReader) {
+    if let Ok(woken) = timeout(Duration::from_millis(20), reader.wait()).await {
+        woken.expect("the log is watched");
+    }
+}
+
 async fn follow(mut reader: Box<dyn EventReader>, events: usize, quiet: Arc<AtomicBool>) -> Found {
     let mut found = Vec::new();
     let mut scanned = None;
@@ -161,9 +168,7 @@ async fn follow(mut reader: Box<dyn EventReader>, events: usize, quiet: Arc<Atom
             if ended {
                 return found;
             }
-            if timeout(Duration::from_millis(20), reader.wait()).await.is_ok_and(|woken| woken.is_err()) {
-                panic!("the log is no longer watched");
-            }
+            wait(&mut *reader).await;
         }
     }
 }
@@ -198,7 +203,7 @@ async fn follow_ranges(
             if ended {
                 return (found, counted);
             }
-            tokio::task::yield_now().await;
+            wait(&mut *reader).await;
         }
     }
 }
@@ -260,7 +265,7 @@ async fn e_2_readers_see_what_was_committed_whatever_writers_do() {
     assert_eq!(i64::try_from(committed.len()), Ok(rows));
     let dead = session.number("SELECT last_value FROM highwater.position").await
         - session.number("SELECT count(DISTINCT position) FROM highwater.event").await;
-    assert!(rows > 1500 && dead > 200, "{rows} rows and {dead} dead numbers prove little");
+    assert!(rows > 1000 && dead > 150, "{rows} rows and {dead} dead numbers prove little");
     for reader in readers {
         let found = reader.await.expect("the reader has not panicked");
         assert!(found == committed, "{} of {} events, or in another order", found.len(), committed.len());

@@ -120,7 +120,7 @@ async fn e_19_what_an_entry_fails_with_has_its_class_and_the_transaction_goes_on
         ("SELECT currval('u')", "55000", Class::Unclassified),
     ] {
         let def = def().schema("CREATE TABLE t (n int); CREATE SEQUENCE u").on("A", sql);
-        let mut running = world.running(def, &log).await;
+        let running = world.running(def, &log).await;
         running.world.execute("BEGIN").await;
         let slice = ApplySlice::Events { events: &log, contiguous: true };
         let failure = running.projection.apply_slice(slice, &mut running.world.connection).await.unwrap_err();

@@ -1,6 +1,6 @@
 use highwater_core::model::{Filter, Pattern};
 
-use super::super::{SqlProjection, SqlProjectionDef, SqlText};
+use super::super::{SqlProjection, SqlProjectionDef};
 use super::support::{With, def, problems};
 
 fn texts(def: SqlProjectionDef) -> Vec<String> {

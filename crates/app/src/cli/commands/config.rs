@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use highwater::compose::{Address, Backends, Migrate, open};
+use highwater::compose::{Address, Migrate, open};
 use highwater_core::model::{EventParts, Expected, Position, RecordedEvent, category_of};
 
 use crate::cli::args::{ConfigCommand, Global};
@@ -19,7 +19,7 @@ use crate::cli::error::{CliError, violations};
 use crate::cli::exit::Exit;
 use crate::cli::ndjson::{Chunks, Source, Stop};
 use crate::cli::output::{Table, Ui, count, plain};
-use crate::cli::session::read_config;
+use crate::cli::session::{Opened, read_config};
 
 #[derive(Serialize)]
 struct Checked {
@@ -88,9 +88,10 @@ fn scratch_for(config: &Config) -> Result<Option<Scratch>, CliError> {
     missing.then(Scratch::new).transpose()
 }
 
-async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Backends, CliError> {
+async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Opened, CliError> {
     let Some(scratch) = scratch else {
-        return Ok(open(config.log.address(), config.store.address(), Migrate::Manual).await?);
+        let opened = open(config.log.address(), config.store.address(), Migrate::Manual).await?;
+        return Ok(Opened::new(opened));
     };
     let in_place_of = |url: &BackendUrl, file: &str| match url.sqlite_file() {
         Some(_) => Address::new(scratch.url(file)),
@@ -98,7 +99,7 @@ async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Ba
     };
     let store = if config.log == config.store { "log.db" } else { "store.db" };
     let (log, store) = (in_place_of(&config.log, "log.db"), in_place_of(&config.store, store));
-    Ok(open(log, store, Migrate::Auto).await?)
+    Ok(Opened::new(open(log, store, Migrate::Auto).await?))
 }
 
 /// A temporary folder, removed at the end.

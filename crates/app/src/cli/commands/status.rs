@@ -1,11 +1,13 @@
 //! `highwater status`: where each projection stands, from committed data, whichever process runs it.
 //!
-//! JSON: `{"head", "projections": [{"name", "version", "partition", "phase", "fault", "owner", "position",
+//! JSON: `{"head", "held_back": {"position", "age_seconds", "holder"}, "projections": [{"name", "version", "partition", "phase", "fault", "owner", "position",
 //! "last_event", "lag_positions", "lag_events", "lag_seconds", "retrying", "parked", "recorded", "held",
 //! "generation", "epoch", "updated_at", "in_config"}]}`.
 //!
 //! * `phase`: `not-started` (in the config, never run) · `paused` · `faulted` · `retrying-event` ·
 //!   `catching-up` · `live` · `stopped` (nobody owns it).
+//! * `held_back`: an appender that has not ended and keeps readers from what stands behind `position` (null where
+//!   nothing does); `age_seconds` is null where the log is not told.
 //! * `position`: everything up to here is settled. `head`: the log's last event.
 //! * Lag is measured against the log's head: `lag_positions` in the log's own numbers (append calls in an SQL
 //!   log), `lag_events` in events of the projection that it has not looked at (null where the log cannot
@@ -31,7 +33,15 @@ use crate::cli::session::{Access, Session};
 #[derive(Serialize)]
 struct Status {
     head: Option<Position>,
+    held_back: Option<Held>,
     projections: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Held {
+    position: Position,
+    age_seconds: Option<u64>,
+    holder: String,
 }
 
 #[derive(Serialize)]
@@ -64,6 +74,11 @@ pub(super) async fn run(global: &Global, ui: &Ui) -> Result<Exit, CliError> {
 async fn status(session: &Session) -> Result<Status, CliError> {
     let (log, control) = (&*session.backends.log, &*session.backends.control);
     let head = Head::of(log).await?;
+    let held_back = log.held_back().await?.map(|held| Held {
+        position: held.position,
+        age_seconds: held.age.map(|age| age.as_secs()),
+        holder: held.holder,
+    });
     let states = control.states().await?;
     let mut projections = Vec::new();
     for configured in &session.config.projections {
@@ -84,7 +99,7 @@ async fn status(session: &Session) -> Result<Status, CliError> {
             projections.push(row(log, control, &head, state, None).await?);
         }
     }
-    Ok(Status { head: head.position, projections })
+    Ok(Status { head: head.position, held_back, projections })
 }
 
 async fn row(
@@ -209,6 +224,14 @@ fn text(status: &Status) -> String {
     }
     let mut text = format!("log head: {}\n", place(status.head));
     text.push_str(&table.text("no projections: add a [[projection]] to the config"));
+    if let Some(held) = &status.held_back {
+        let age = held.age_seconds.map(|age| format!(" for {} s", count(age))).unwrap_or_default();
+        text.push_str(&format!(
+            "\nevents behind {} are held back{age} by an appender that has not ended: {}",
+            held.position,
+            crate::cli::output::plain(&held.holder)
+        ));
+    }
     for row in &status.projections {
         if let Some(fault) = &row.fault {
             text.push_str(&format!("\n{}: {}", row.name, crate::cli::output::plain(fault)));

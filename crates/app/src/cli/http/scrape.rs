@@ -34,6 +34,13 @@ impl Recorder {
     /// All metrics, with what has to be asked for at the moment.
     pub(super) async fn scrape(&self, probed: &Probed) -> Result<String, Error> {
         let head = Head::of(&*probed.log).await?;
+        match probed.log.held_back().await? {
+            None => gauge!(metric::LOG_HELD_BACK_SECONDS).set(0.0),
+            // It is held back for some time, which is not known: any is better than none.
+            Some(held) => {
+                gauge!(metric::LOG_HELD_BACK_SECONDS).set(held.age.map_or(1.0, |age| age.as_secs_f64()));
+            }
+        }
         for state in probed.control.states().await? {
             let Some(filter) = probed.filter_of(&state.key) else { continue };
             let labels =

@@ -47,3 +47,24 @@ fn fails_at(text: &str, dialect: Dialect, at: (usize, usize)) -> ScanErrorKind {
 fn key(text: &str) -> Segment {
     Segment::Key(text.to_owned())
 }
+
+#[test]
+fn a_statement_says_whether_it_gives_rows_back() {
+    for (sql, rows) in [
+        ("SELECT 1", true),
+        ("(SELECT 1) UNION SELECT 2", true),
+        ("VALUES (1)", true),
+        ("TABLE t", true),
+        ("WITH x AS (SELECT 1) SELECT * FROM x", true),
+        ("INSERT INTO t VALUES (1) RETURNING id", true),
+        ("WITH x AS (DELETE FROM t RETURNING id) INSERT INTO u SELECT * FROM x", false),
+        ("INSERT INTO t (\"RETURNING\") VALUES ('RETURNING')", false),
+        ("UPDATE t SET n = 1", false),
+        ("CALL p()", false),
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let scanned = ScannedSql::scan(sql, dialect).unwrap();
+            assert_eq!(scanned.statements()[0].returns_rows(), rows, "{sql}");
+        }
+    }
+}
