@@ -37,6 +37,8 @@ pub enum ErrorKind {
     EventIdReused,
     /// The stored checkpoint does not belong to this log (E-7).
     CheckpointMismatch,
+    /// A checkpoint that was stored once is gone, and nobody has deleted it (D-9).
+    CheckpointLost,
     /// Stored data cannot be understood, or was written by a newer version.
     Corrupt,
     /// The data is well formed, but this backend cannot store or take it.
@@ -55,6 +57,10 @@ pub enum ErrorKind {
     Invalid,
     /// User code ended the transaction that it was lent (E-9).
     TransactionEnded,
+    /// A queue of ours is full: nothing was taken (C-6).
+    Backpressure,
+    /// A circuit breaker is open: nothing was tried (C-8).
+    CircuitOpen,
     /// The operation was cancelled or the component is closed.
     Closed,
     /// None of these; opaque.
@@ -67,13 +73,16 @@ impl ErrorKind {
     pub fn default_retry(self) -> Retry {
         match self {
             Self::Contention | Self::LostOwnership => Retry::Now,
-            Self::Unavailable | Self::Timeout | Self::Busy => Retry::After(Duration::ZERO),
+            Self::Unavailable | Self::Timeout | Self::Busy | Self::Backpressure | Self::CircuitOpen => {
+                Retry::After(Duration::ZERO)
+            },
             Self::OutcomeUnknown | Self::Other | Self::Closed => Retry::Unknown,
             Self::NotFound
             | Self::AlreadyExists
             | Self::WrongExpectedSequence
             | Self::EventIdReused
             | Self::CheckpointMismatch
+            | Self::CheckpointLost
             | Self::Corrupt
             | Self::Unstorable
             | Self::Constraint

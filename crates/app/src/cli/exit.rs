@@ -27,7 +27,11 @@ impl Exit {
     /// The code of an error of a port.
     pub(crate) fn of(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Contention => Self::Unavailable,
+            ErrorKind::Unavailable
+            | ErrorKind::Timeout
+            | ErrorKind::Contention
+            | ErrorKind::Backpressure
+            | ErrorKind::CircuitOpen => Self::Unavailable,
             ErrorKind::Busy | ErrorKind::LostOwnership => Self::Busy,
             ErrorKind::NotFound => Self::UnknownName,
             ErrorKind::Invalid | ErrorKind::AccessDenied | ErrorKind::Unsupported => Self::Usage,
@@ -73,6 +77,9 @@ mod tests {
             (ErrorKind::WrongExpectedSequence, Exit::Failed),
             (ErrorKind::EventIdReused, Exit::Failed),
             (ErrorKind::CheckpointMismatch, Exit::Failed),
+            (ErrorKind::CheckpointLost, Exit::Failed),
+            (ErrorKind::Backpressure, Exit::Unavailable),
+            (ErrorKind::CircuitOpen, Exit::Unavailable),
             (ErrorKind::Corrupt, Exit::Failed),
             (ErrorKind::Unstorable, Exit::Failed),
             (ErrorKind::Constraint, Exit::Failed),

@@ -41,6 +41,8 @@ fn by_kind(kind: ErrorKind, level: Level) -> Option<Class> {
         | ErrorKind::Busy
         | ErrorKind::LostOwnership
         | ErrorKind::OutcomeUnknown
+        | ErrorKind::Backpressure
+        | ErrorKind::CircuitOpen
         | ErrorKind::Closed => Class::Transient,
         ErrorKind::Timeout if level == Level::Port => Class::Transient,
         ErrorKind::Timeout | ErrorKind::NotFound | ErrorKind::AlreadyExists => Class::Unclassified,
@@ -55,6 +57,7 @@ fn by_kind(kind: ErrorKind, level: Level) -> Option<Class> {
         | ErrorKind::Invalid
         | ErrorKind::TransactionEnded
         | ErrorKind::CheckpointMismatch
+        | ErrorKind::CheckpointLost
         | ErrorKind::Corrupt => Class::Fatal,
         ErrorKind::Other => return None,
     })
@@ -114,6 +117,8 @@ mod tests {
             (K::Busy, Some(Class::Transient)),
             (K::LostOwnership, Some(Class::Transient)),
             (K::OutcomeUnknown, Some(Class::Transient)),
+            (K::Backpressure, Some(Class::Transient)),
+            (K::CircuitOpen, Some(Class::Transient)),
             (K::Closed, Some(Class::Transient)),
             (K::Timeout, Some(Class::Unclassified)),
             (K::NotFound, Some(Class::Unclassified)),
@@ -129,6 +134,7 @@ mod tests {
             (K::Invalid, Some(Class::Fatal)),
             (K::TransactionEnded, Some(Class::Fatal)),
             (K::CheckpointMismatch, Some(Class::Fatal)),
+            (K::CheckpointLost, Some(Class::Fatal)),
             (K::Corrupt, Some(Class::Fatal)),
             (K::Other, None),
         ];

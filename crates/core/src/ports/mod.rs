@@ -14,7 +14,9 @@ mod checkpoint_store;
 mod clock;
 mod dead_letters;
 mod event_log;
+mod handler;
 mod observer;
+mod owned_checkpoints;
 mod persist_target;
 mod persistent_subscription;
 mod projection;
@@ -27,7 +29,9 @@ pub use checkpoint_store::{CheckpointPage, CheckpointStore};
 pub use clock::{Clock, Moment};
 pub use dead_letters::{DeadLetters, HandlerLetter};
 pub use event_log::{EventBatch, EventLog, EventRange, EventReader, HeldBack, Limit};
+pub use handler::{DynHandler, Handler};
 pub use observer::{NoObserver, Observer, Seen};
+pub use owned_checkpoints::{GroupClaim, GroupOwner, OwnedAdvance, OwnedCheckpoints, OwnedEntry};
 pub use persist_target::PersistTarget;
 pub use persistent_subscription::{Consumer, Delivery, GroupKey, Nack, Receipt, Subscriptions};
 pub use projection::{ApplySlice, DynProjection, Projection};
@@ -41,7 +45,9 @@ const _: fn(
     &mut dyn EventReader,
     &dyn AppendEvents,
     &dyn CheckpointStore,
+    &dyn OwnedCheckpoints,
     &dyn DeadLetters,
+    &dyn DynHandler,
     &dyn Subscriptions,
     &mut dyn Consumer,
     &dyn PersistTarget,
@@ -50,4 +56,4 @@ const _: fn(
     &dyn Clock,
     &dyn Jitter,
     &dyn Observer,
-) = |_, _, _, _, _, _, _, _, _, _, _, _, _| ();
+) = |_, _, _, _, _, _, _, _, _, _, _, _, _, _, _| ();
