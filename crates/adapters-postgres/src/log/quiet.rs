@@ -26,8 +26,9 @@ use crate::options::Ownership;
 use crate::schema::Statement;
 use crate::stopwatch::Stopwatch;
 
-/// For so long an answer does for all readers; a little less than the default poll interval.
-const FRESH: Duration = Duration::from_millis(900);
+/// For so long an answer does for all readers: a little more than the default poll interval, so that readers that
+/// ask once a second each have one question between them.
+const FRESH: Duration = Duration::from_millis(1_200);
 
 /// All that was drawn up to here is decided and was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,6 +58,13 @@ impl Piece {
         self.reaches_end() && self.fetched.batch.caught_up
     }
 
+    /// It is all that one read brought, and more is known to follow: a read ahead of time asks for as much as was
+    /// wanted then.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.range.start == 0 && self.reaches_end() && !self.fetched.batch.caught_up
+    }
+
     /// The first `events` of it, or all.
     #[must_use]
     pub fn first(&self, events: usize) -> Self {

@@ -293,7 +293,7 @@ impl Shape {
         match work {
             Work::Events(piece) => Self {
                 events: piece.events().len(),
-                full: piece.events().len() >= events_limit,
+                full: piece.events().len() >= events_limit || piece.has_more(),
                 range: false,
                 replay: false,
                 caught_up: Piece::caught_up(piece),
@@ -302,7 +302,7 @@ impl Shape {
                 let events = usize::try_from(range.events).unwrap_or(usize::MAX);
                 Self {
                     events,
-                    full: events >= ranges_limit,
+                    full: events >= ranges_limit || !range.caught_up,
                     range: true,
                     replay: false,
                     caught_up: range.caught_up,

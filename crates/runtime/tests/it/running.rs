@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::model::ProjectionName;
-use highwater_core::ports::ProjectionControl;
+use highwater_core::ports::{FailedQuery, ProjectionControl};
 
 use crate::world::{Process, World};
 
@@ -21,6 +21,16 @@ async fn e_21_many_batches_run_continuously_while_behind() {
         "no waiting between full batches: {:?}",
         begun.elapsed()
     );
+    world.assert_exactly(|_| true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_grow_while_behind_though_they_are_read_ahead() {
+    let world = World::new();
+    world.append(&["Fine"; 20_000]).await;
+    let status = world.run().await;
+    // Three of each size, since two are read before it is known how the last one went.
+    assert!(status.batches <= 16, "{} batches of 500 at first", status.batches);
     world.assert_exactly(|_| true);
 }
 
@@ -51,6 +61,28 @@ async fn e_25_idle_and_caught_up_stays_live_and_e_27_writes_nothing() {
         "empty batches write nothing"
     );
     process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_projection_opens_a_transaction_only_when_something_was_committed() {
+    let world = World::new();
+    world.append(&["Fine", "Permanent-until-mended"]).await;
+    let process = world.start();
+    process.caught_up(&world).await;
+    world.pass(Duration::from_secs(10)).await;
+    let begun = world.store.counts().transactions;
+    world.pass(Duration::from_secs(600)).await;
+    assert_eq!(world.store.counts().transactions, begun, "there is nothing to look at");
+    let name = World::key().name;
+    world.store.set_paused(&name, true).await.expect("the store answers");
+    process.phase("paused").await;
+    world.store.set_paused(&name, false).await.expect("the store answers");
+    process.phase("live").await;
+    world.ledger.mend();
+    world.store.request_replay(&FailedQuery::default()).await.expect("the store answers");
+    process.until(|status| status.recovered == 1).await;
+    process.stop().await;
+    world.assert_exactly(|_| true);
 }
 
 #[tokio::test(start_paused = true)]

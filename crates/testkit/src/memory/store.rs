@@ -28,6 +28,17 @@ use crate::sync::lock;
 pub struct MemoryStore {
     pub(super) shared: Arc<SharedStore>,
     process: Arc<str>,
+    heard: Heard,
+}
+
+/// How many commits a handle was told of; a clone of it has heard of nothing yet.
+#[derive(Default)]
+struct Heard(Mutex<Option<u64>>);
+
+impl Clone for Heard {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 pub(super) struct SharedStore {
@@ -44,13 +55,13 @@ impl MemoryStore {
     pub fn new() -> Self {
         let shared =
             SharedStore { data: Mutex::default(), commits: watch::Sender::new(0), unlocked: Notify::new() };
-        Self { shared: Arc::new(shared), process: "memory".into() }
+        Self { shared: Arc::new(shared), process: "memory".into(), heard: Heard::default() }
     }
 
     /// The same store as a process of this name would have it; the name is what `owner` answers.
     #[must_use]
     pub fn as_process(&self, name: &str) -> Self {
-        Self { shared: self.shared.clone(), process: name.into() }
+        Self { shared: self.shared.clone(), process: name.into(), heard: Heard::default() }
     }
 
     /// The committed rows of a table.
@@ -198,6 +209,11 @@ impl ReadModelStore for MemoryStore {
         let entry = (name.clone(), data.number());
         data.members.insert(entry.clone());
         Ok(Some(Box::new(MemoryMembership { shared: self.shared.clone(), entry })))
+    }
+
+    fn stirred(&self) -> bool {
+        let commits = *self.shared.commits.borrow();
+        lock(&self.heard.0).replace(commits) != Some(commits)
     }
 
     async fn transact<F, Fut, T>(&self, deadline: Duration, job: F) -> Result<T, Error>

@@ -4,6 +4,7 @@ mod append;
 mod holder;
 mod naive;
 mod order;
+mod quiet;
 mod rules_of_appending;
 mod rules_of_reading;
 mod session;
