@@ -3,6 +3,7 @@
 mod bad_input;
 mod data;
 mod demo;
+mod docs;
 mod kill;
 mod library;
 mod operate;
