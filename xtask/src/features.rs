@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::{cargo, metadata::Metadata};
 
 /// The crates whose features a user chooses.
-const CRATES: [&str; 2] = ["highwater-core", "highwater"];
+const CRATES: [&str; 3] = ["highwater-core", "highwater-sinks", "highwater"];
 
 /// Checks that each crate builds without features and with each feature alone.
 ///
