@@ -9,11 +9,13 @@
 //! * [`ports`]: **the specification**: one file a port, with its numbered laws.
 //! * [`policy`]: what a failure does, how long to wait, how large a batch is.
 //! * [`progress`]: what is settled, what is a duplicate, when a checkpoint is due.
+//! * [`breaker`]: when a target that does not answer is left alone.
 //! * [`settings`]: every setting with its default and its reason.
 //! * [`sql`]: the text side of projections written in SQL.
 
 #![warn(missing_docs)]
 
+pub mod breaker;
 pub mod error;
 pub mod failure;
 #[cfg(any(test, feature = "mocks"))]

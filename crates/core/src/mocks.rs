@@ -20,16 +20,18 @@ use async_trait::async_trait;
 use mockall::mock;
 
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::model::{
     Advance, Append, Appended, Checkpoint, DeadLetter, FailedEvent, Filter, InstanceRank, Position,
     ProjectionKey, ProjectionName, ProjectionPart, ProjectionState, RecordedEvent,
 };
 use crate::policy::{ClassifyError, Decided};
 use crate::ports::{
-    AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, Delivery, EventBatch,
-    EventLog, EventRange, EventReader, FailedQuery, GroupKey, HandlerLetter, HeldBack, Jitter, Limit, Locked,
-    Membership, Moment, Nack, Observer, Owner, PersistTarget, ProjectionControl, Receipt, Seen,
-    Subscriptions, TableTaken, UnitOfWork,
+    AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, Delivery, DynHandler,
+    EventBatch, EventLog, EventRange, EventReader, FailedQuery, GroupClaim, GroupKey, GroupOwner,
+    HandlerLetter, HeldBack, Jitter, Limit, Locked, Membership, Moment, Nack, Observer, OwnedAdvance,
+    OwnedCheckpoints, OwnedEntry, Owner, PersistTarget, PersistenceObserver, PersistenceSeen,
+    ProjectionControl, Receipt, Seen, Subscriptions, TableTaken, UnitOfWork,
 };
 
 /// What a [`MockUnit`] lends to a projection: a note pad, to see in a test who wrote what.
@@ -101,6 +103,52 @@ mock! {
             limit: usize,
         ) -> Result<CheckpointPage, Error>;
         async fn clear(&self, prefix: &str, dry_run: bool) -> Result<u64, Error>;
+    }
+}
+
+mock! {
+    /// Both ports of a store whose keys have an owner.
+    #[derive(Debug)]
+    pub OwnedCheckpoints {}
+
+    #[async_trait]
+    impl CheckpointStore for OwnedCheckpoints {
+        async fn get(&self, key: &str) -> Result<Option<Checkpoint>, Error>;
+        async fn set_if_newer(&self, key: &str, to: Position) -> Result<Advance, Error>;
+        async fn set_many_if_newer(&self, entries: &[(String, Position)]) -> Result<Vec<Advance>, Error>;
+        async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error>;
+        async fn delete(&self, key: &str) -> Result<bool, Error>;
+        async fn scan<'s, 'p, 'a>(
+            &'s self,
+            prefix: &'p str,
+            after: Option<&'a str>,
+            limit: usize,
+        ) -> Result<CheckpointPage, Error>;
+        async fn clear(&self, prefix: &str, dry_run: bool) -> Result<u64, Error>;
+    }
+
+    #[async_trait]
+    impl OwnedCheckpoints for OwnedCheckpoints {
+        async fn claim(&self, key: &str, owner: &str, lease: Duration) -> Result<GroupClaim, Error>;
+        async fn advance_owned(
+            &self,
+            owner: &str,
+            lease: Duration,
+            entries: &[OwnedEntry],
+        ) -> Result<Vec<OwnedAdvance>, Error>;
+        async fn release(&self, key: &str, owner: &str, epoch: u64) -> Result<bool, Error>;
+        async fn owner(&self, key: &str) -> Result<Option<GroupOwner>, Error>;
+        async fn remembers(&self) -> Result<bool, Error>;
+    }
+}
+
+mock! {
+    #[derive(Debug)]
+    pub DynHandler {}
+
+    #[async_trait]
+    impl DynHandler for DynHandler {
+        async fn handle_slice(&self, events: &[RecordedEvent]) -> Result<(), Failure>;
     }
 }
 
@@ -212,6 +260,15 @@ mock! {
 
     impl Observer for Observer {
         fn seen<'a>(&self, projection: &ProjectionName, what: &Seen<'a>);
+    }
+}
+
+mock! {
+    #[derive(Debug)]
+    pub PersistenceObserver {}
+
+    impl PersistenceObserver for PersistenceObserver {
+        fn seen<'a>(&self, target: &str, what: &PersistenceSeen<'a>);
     }
 }
 

@@ -5,6 +5,8 @@
 //!
 //! * [`flow`]: the stages that every runner shares: source, dedup, apply, dead letter, checkpoint.
 //! * [`projection`]: the transactional projection handler: exactly once in the read model.
+//! * [`catch_up`]: the catch-up runner: a handler takes each event at least once.
+//! * [`persistence`]: the persistence worker: many marks, few writes, a circuit breaker.
 //! * [`supervise`]: many runners in one process: start, watch, stop.
 //! * [`telemetry`]: what happened, as log lines.
 //!
@@ -12,9 +14,11 @@
 
 #![warn(missing_docs)]
 
+pub mod catch_up;
 mod clock;
 mod environment;
 pub mod flow;
+pub mod persistence;
 pub mod projection;
 pub mod supervise;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod append;
 mod checkpoint;
+mod correlation;
 mod event;
 mod failed_event;
 mod filter;
@@ -13,6 +14,7 @@ mod stream_name;
 
 pub use append::{Append, Appended, Expected, NewEvent};
 pub use checkpoint::{Advance, Checkpoint};
+pub use correlation::correlation_id;
 pub use event::{ContentType, EventParts, RecordedEvent, rfc3339};
 pub use failed_event::{DeadLetter, FailedEvent, FailedState};
 pub use filter::{Filter, Pattern};

@@ -15,9 +15,11 @@ mod clock;
 mod dead_letters;
 mod event_log;
 mod handler;
+mod handler_observer;
 mod observer;
 mod owned_checkpoints;
 mod persist_target;
+mod persistence_observer;
 mod persistent_subscription;
 mod projection;
 mod projection_control;
@@ -30,9 +32,11 @@ pub use clock::{Clock, Moment};
 pub use dead_letters::{DeadLetters, HandlerLetter};
 pub use event_log::{EventBatch, EventLog, EventRange, EventReader, HeldBack, Limit};
 pub use handler::{DynHandler, Handler};
+pub use handler_observer::{HandlerAttempt, HandlerObserver, HandlerSeen, HandlerTotals};
 pub use observer::{NoObserver, Observer, Seen};
 pub use owned_checkpoints::{GroupClaim, GroupOwner, OwnedAdvance, OwnedCheckpoints, OwnedEntry};
 pub use persist_target::PersistTarget;
+pub use persistence_observer::{PersistenceObserver, PersistenceSeen};
 pub use persistent_subscription::{Consumer, Delivery, GroupKey, Nack, Receipt, Subscriptions};
 pub use projection::{ApplySlice, DynProjection, Projection};
 pub use projection_control::{FailedQuery, Owner, ProjectionControl};
@@ -48,12 +52,14 @@ const _: fn(
     &dyn OwnedCheckpoints,
     &dyn DeadLetters,
     &dyn DynHandler,
+    &dyn HandlerObserver,
     &dyn Subscriptions,
     &mut dyn Consumer,
     &dyn PersistTarget,
+    &dyn PersistenceObserver,
     &dyn ProjectionControl,
     &dyn Membership,
     &dyn Clock,
     &dyn Jitter,
     &dyn Observer,
-) = |_, _, _, _, _, _, _, _, _, _, _, _, _, _, _| ();
+) = |_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _| ();

@@ -45,7 +45,8 @@ pub struct OwnedEntry {
 pub enum OwnedAdvance {
     /// The caller is still the owner and its lease is renewed. `None` where nothing was to be moved.
     Owned(Option<Advance>),
-    /// It is not, and nothing was touched: another one has claimed it, or an operator has reset or deleted it.
+    /// It is not, and nothing was touched: another one has claimed it, an operator has reset or deleted it, or
+    /// the store has lost it.
     Lost,
 }
 
@@ -58,7 +59,7 @@ pub struct GroupOwner {
     pub epoch: u64,
     /// How often the checkpoint was reset.
     pub generation: u64,
-    /// After this time it may be claimed; zero where nobody owns it.
+    /// After this time it may be claimed; zero where it may be now.
     pub remaining: Duration,
 }
 
@@ -77,10 +78,11 @@ pub struct GroupOwner {
 /// 4. `release` by the present owner lets the next claim win at once, and keeps epoch and checkpoint; by anybody
 ///    else it answers `false` and changes nothing.
 /// 5. An applied `reset` raises generation and epoch by one and ends the ownership: who runs has to claim again,
-///    and resumes where the operator said. So does `delete` or `clear`, after which the key is unknown.
+///    and resumes where the operator said. So does `delete` or `clear`, after which the key is unknown and its
+///    numbers begin anew; both count a key that is only claimed, or lost, as one that was there.
 /// 6. A key whose checkpoint was stored once and is gone by other means than `delete` and `clear` answers a claim
-///    with `CheckpointLost`, not as unknown (B-4, D-9); `set_if_newer` by an operator mends it. One that was claimed
-///    but never advanced is not lost.
+///    with `CheckpointLost`, not as unknown (B-4, D-9), and the key does not change hands; `set_if_newer` by an
+///    operator mends it. One that was claimed but never advanced is not lost.
 /// 7. `set_if_newer` by anybody moves forward whoever owns it; the owner sees it as `Stale`.
 /// 8. Dropping a future leaves an operation done or not done.
 #[async_trait]
@@ -88,7 +90,8 @@ pub trait OwnedCheckpoints: CheckpointStore {
     /// Becomes the owner for as long as `lease`, and longer with every `advance_owned`.
     ///
     /// # Errors
-    /// When the store cannot be asked, or the checkpoint is lost or corrupt.
+    /// When the store cannot be asked, or the checkpoint is lost or corrupt. After an error whose answer was lost
+    /// the key may be the caller's: to claim again is safe.
     async fn claim(&self, key: &str, owner: &str, lease: Duration) -> Result<GroupClaim, Error>;
 
     /// Moves many keys of one owner forward in one flight.
@@ -108,9 +111,20 @@ pub trait OwnedCheckpoints: CheckpointStore {
     /// When the store cannot be asked.
     async fn release(&self, key: &str, owner: &str, epoch: u64) -> Result<bool, Error>;
 
-    /// Whose it is now; `None` for a key that was never claimed.
+    /// Whose it is now; `None` for a key that was neither claimed nor reset.
     ///
     /// # Errors
     /// When the store cannot be asked.
     async fn owner(&self, key: &str) -> Result<Option<GroupOwner>, Error>;
+
+    /// Whether the store remembers keys at all. `false` where it knows of none and may have lost them without a
+    /// trace, such as a server that keeps its data in memory: a key that it does not know then need not be new,
+    /// and whoever claims it has to be told where to begin (D-9). A store whose data ends only with its disk
+    /// remembers, also when it is empty; the default.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    async fn remembers(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
 }

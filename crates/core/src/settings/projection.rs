@@ -1,9 +1,9 @@
 //! The settings of a projection handler.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use crate::policy::{Backoff, OnFailure};
+use crate::settings::check::Check;
 use crate::settings::{SavepointMode, StartFrom, Violation};
 
 const MIB: usize = 1024 * 1024;
@@ -159,48 +159,6 @@ impl ProjectionSettings {
         });
         check.not_zero("max_first_failures", self.max_first_failures);
         check.end()
-    }
-}
-
-/// Collects violations.
-#[derive(Default)]
-struct Check(Vec<Violation>);
-
-impl Check {
-    fn require(&mut self, setting: &'static str, holds: bool, problem: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push(Violation { setting, problem: problem() });
-        }
-    }
-
-    fn not_zero<N: Copy + Default + PartialEq>(&mut self, setting: &'static str, value: N) {
-        self.require(setting, value != N::default(), || "is 0: it must be at least 1".to_owned());
-    }
-
-    fn some_time(&mut self, setting: &'static str, value: Duration) {
-        self.require(setting, !value.is_zero(), || "is 0: it must be longer".to_owned());
-    }
-
-    fn at_least<N: Copy + Display + Ord>(&mut self, setting: &'static str, value: N, other: &str, least: N) {
-        self.require(setting, value >= least, || {
-            format!("is {value}: it must be at least `{other}`, which is {least}")
-        });
-    }
-
-    fn at_most<N: Copy + Display + Ord>(&mut self, setting: &'static str, value: N, other: &str, most: N) {
-        self.require(setting, value <= most, || {
-            format!("is {value}: it must be at most `{other}`, which is {most}")
-        });
-    }
-
-    fn no_longer(&mut self, setting: &'static str, value: Duration, other: &str, longest: Duration) {
-        self.require(setting, value <= longest, || {
-            format!("is {value:?}: it must not be longer than `{other}`, which is {longest:?}")
-        });
-    }
-
-    fn end(self) -> Result<(), Vec<Violation>> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
 }
 

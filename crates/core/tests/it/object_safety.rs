@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use highwater_core::mocks::{
     MockAppendEvents, MockCheckpointStore, MockClassifyError, MockClock, MockConsumer, MockDeadLetters,
-    MockEventLog, MockEventReader, MockJitter, MockObserver, MockPersistTarget, MockProjectionControl,
-    MockSubscriptions,
+    MockDynHandler, MockEventLog, MockEventReader, MockJitter, MockObserver, MockOwnedCheckpoints,
+    MockPersistTarget, MockPersistenceObserver, MockProjectionControl, MockSubscriptions,
 };
 use highwater_core::model::{Filter, Position, ProjectionName};
 use highwater_core::policy::{ClassifyError, jittered};
 use highwater_core::ports::{
-    AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, EventBatch, EventLog,
-    EventReader, Jitter, Limit, Moment, Observer, PersistTarget, ProjectionControl, Seen, Subscriptions,
+    AppendEvents, CheckpointPage, CheckpointStore, Clock, Consumer, DeadLetters, DynHandler, EventBatch,
+    EventLog, EventReader, Jitter, Limit, Moment, Observer, OwnedCheckpoints, PersistTarget,
+    PersistenceObserver, ProjectionControl, Seen, Subscriptions,
 };
 use highwater_core::progress::FlushRule;
 
@@ -27,7 +28,10 @@ fn every_mock_is_its_port_behind_a_pointer() {
     stands_in::<dyn EventReader>(&MockEventReader::new());
     stands_in::<dyn AppendEvents>(&MockAppendEvents::new());
     stands_in::<dyn CheckpointStore>(&MockCheckpointStore::new());
+    stands_in::<dyn CheckpointStore>(&MockOwnedCheckpoints::new());
+    stands_in::<dyn OwnedCheckpoints>(&MockOwnedCheckpoints::new());
     stands_in::<dyn DeadLetters>(&MockDeadLetters::new());
+    stands_in::<dyn DynHandler>(&MockDynHandler::new());
     stands_in::<dyn Subscriptions>(&MockSubscriptions::new());
     stands_in::<dyn Consumer>(&MockConsumer::new());
     stands_in::<dyn PersistTarget>(&MockPersistTarget::new());
@@ -35,6 +39,7 @@ fn every_mock_is_its_port_behind_a_pointer() {
     stands_in::<dyn Clock>(&MockClock::new());
     stands_in::<dyn Jitter>(&MockJitter::new());
     stands_in::<dyn Observer>(&MockObserver::new());
+    stands_in::<dyn PersistenceObserver>(&MockPersistenceObserver::new());
     stands_in::<dyn ClassifyError>(&MockClassifyError::new());
 }
 

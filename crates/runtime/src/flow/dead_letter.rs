@@ -70,7 +70,8 @@ pub async fn record<U: UnitOfWork>(
     }
 }
 
-fn shortened(mut message: String) -> String {
+/// A message that is short enough to be kept.
+pub(crate) fn shortened(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
         let cut = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         message.truncate(cut);

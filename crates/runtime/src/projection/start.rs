@@ -82,8 +82,7 @@ async fn open<U: UnitOfWork>(
             acquired.state
         }
         _moved => {
-            return Err(Error::new(ErrorKind::Contention, "start a projection: its state moved meanwhile")
-                .with("projection", &key));
+            return Err(moved(&key));
         }
     };
     definition
@@ -143,6 +142,10 @@ async fn begin<U: UnitOfWork>(
     }
     if let Some(sibling) = states.iter().find(|state| state.key.version == key.version) {
         check_partitions(sibling, definition)?;
+        // All come about at once: between the two looks that we took.
+        if states.iter().any(|state| state.key == key) {
+            return Err(moved(&key));
+        }
         return Err(Error::new(
             ErrorKind::Invalid,
             "start a partition whose state is gone while others have theirs: rebuild the projection",
@@ -238,6 +241,10 @@ pub(super) async fn check_log<Tx>(
             Ok(())
         }
     }
+}
+
+fn moved(key: &ProjectionKey) -> Error {
+    Error::new(ErrorKind::Contention, "start a projection: its state moved meanwhile").with("projection", key)
 }
 
 fn busy(key: &ProjectionKey) -> Error {

@@ -39,6 +39,9 @@ pub const LAG_POSITIONS: &str = "highwater_lag_positions";
 pub const LAG_SECONDS: &str = "highwater_lag_seconds";
 /// Gauge, when asked: failed events by `state`: retrying, parked, held, recorded.
 pub const FAILED_EVENTS: &str = "highwater_failed_events";
+/// Counter, where the store has such keys: batches that had won their state while somebody else held the lock key
+/// that goes with it, which decides nothing. No labels.
+pub const KEY_COLLISIONS: &str = "highwater_lock_key_collisions_total";
 /// Gauge, when asked: for how many seconds something has kept readers of the log from going on, such as an
 /// appender that does not end its transaction; 0 where nothing does.
 pub const LOG_HELD_BACK_SECONDS: &str = "highwater_log_held_back_seconds";

@@ -20,10 +20,10 @@ use crate::world::World;
 
 /// Keeps what is logged on this thread while `guard` lives.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    fn capture() -> (Self, impl Drop) {
+    pub(crate) fn capture() -> (Self, impl Drop) {
         let lines = Self::default();
         let json = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false);
         let subscriber =
@@ -31,7 +31,7 @@ impl Lines {
         (lines, tracing_subscriber::util::SubscriberInitExt::set_default(subscriber))
     }
 
-    fn read(&self) -> Vec<Value> {
+    pub(crate) fn read(&self) -> Vec<Value> {
         let written = self.0.lock().unwrap();
         let lines = written.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let all = lines.map(|line| serde_json::from_slice(line).unwrap());
@@ -59,7 +59,7 @@ impl<'w> MakeWriter<'w> for Lines {
 
 /// A line of the list: the message, its level, the fields that it must have and those that it may have.
 #[derive(Debug)]
-struct Documented {
+pub(crate) struct Documented {
     level: String,
     always: BTreeSet<String>,
     sometimes: BTreeSet<String>,
@@ -67,13 +67,24 @@ struct Documented {
 
 /// The list of what happens to a projection, by the beginning of the message.
 fn documented() -> BTreeMap<String, Documented> {
+    documented_of("projection")
+}
+
+/// The list of what happens to a projection, or to a handler's group, by the beginning of the message.
+pub(crate) fn documented_of(subject: &str) -> BTreeMap<String, Documented> {
+    documented_under(subject, subject)
+}
+
+/// The list of what happens to such a thing, whose name stands in this field.
+pub(crate) fn documented_under(subject: &str, field: &str) -> BTreeMap<String, Documented> {
     let page = include_str!("../../../../docs/logs.md");
-    let table = page.split("\n## ").find(|part| part.starts_with("What happens to a projection")).unwrap();
+    let title = format!("What happens to a {subject}\n");
+    let table = page.split("\n## ").find(|part| part.starts_with(&title)).unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [message, level, fields] = cells[..] else { panic!("three cells a row: {row}") };
-        let (mut always, mut sometimes) = (BTreeSet::from(["projection".to_owned()]), BTreeSet::new());
+        let (mut always, mut sometimes) = (BTreeSet::from([field.to_owned()]), BTreeSet::new());
         for field in fields.split(',').map(str::trim).filter(|field| !field.is_empty()) {
             match field.strip_prefix('[').and_then(|field| field.strip_suffix(']')) {
                 Some(field) => sometimes.insert(field.to_owned()),
@@ -87,7 +98,7 @@ fn documented() -> BTreeMap<String, Documented> {
 }
 
 /// Which line of the list this is; that it has exactly the fields that the list says.
-fn check(line: &Value, documented: &BTreeMap<String, Documented>) -> String {
+pub(crate) fn check(line: &Value, documented: &BTreeMap<String, Documented>) -> String {
     let said = line["message"].as_str().unwrap();
     let found = documented.iter().filter(|(message, _)| said.starts_with(message.as_str()));
     let (message, entry) =

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod batch;
+mod catch_up;
 mod crashes;
 mod failures;
 mod log_lines;
 mod ownership;
 mod partitions;
+mod persistence;
 mod rewind;
 mod running;
 mod spreading;

@@ -504,6 +504,31 @@ async fn only_a_projection_that_knows_its_partition_reads_the_log_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_that_finds_its_siblings_just_created_is_not_faulted() {
+    let mut world = World::new();
+    world.settings.partitions = 2;
+    world.append(&["Fine"; 10]).await;
+    let Claim::Owned(lease) = world.store.claim(&key(0).part()).await.unwrap() else { panic!("it is free") };
+    // The second one has looked for its own state, and looks for the others' when all have come about.
+    let plan = FaultPlan::new();
+    plan.hang("unit.states:before");
+    let store = Faulty::new(world.store.as_process("late"), &plan);
+    let instance = Instance::over(&world, store, Arc::new(world.log.clone()), world.definition());
+    plan.wait_hanging(1).await;
+    assert!(states(&world).await.is_empty());
+    drop(lease);
+    while states(&world).await.len() < 2 {
+        world.store.changed().await.unwrap();
+    }
+    plan.let_go();
+    settled(&world).await;
+    for end in instance.stop().await {
+        assert_eq!(end, RunEnd::Stopped);
+    }
+    world.assert_exactly(|_| true);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_holds_all_partitions() {
     let mut world = World::new();
     world.settings.partitions = 3;

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 
 use highwater_core::Failure;
 use highwater_core::ports::{
-    AppendEvents, CheckpointStore, DeadLetters, EventLog, PersistTarget, ProjectionControl, ReadModelStore,
-    Subscriptions,
+    AppendEvents, CheckpointStore, DeadLetters, EventLog, OwnedCheckpoints, PersistTarget, ProjectionControl,
+    ReadModelStore, Subscriptions,
 };
 
 /// Makes the storage under the port fail (`true`) and work again (`false`): a renamed table, a cut
@@ -105,6 +105,52 @@ impl CheckpointFixture {
     }
 
     builder_methods!(outage);
+}
+
+/// Takes the stored checkpoint of a key away behind the store's back, and nothing else that it would not take with
+/// it.
+pub type Lose = Arc<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A [`Lose`] from an async function.
+pub fn lose<F, Fut>(take: F) -> Lose
+where
+    F: Fn(String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |key| Box::pin(take(key)))
+}
+
+/// An empty checkpoint store whose keys have owners, for `owned_checkpoints_contract!`.
+pub struct OwnedCheckpointsFixture {
+    /// The store.
+    pub store: Arc<dyn OwnedCheckpoints>,
+    /// A second handle to the same storage, as another process would have.
+    pub second: Arc<dyn OwnedCheckpoints>,
+    /// Loses a checkpoint.
+    pub lose: Lose,
+    /// Lets time pass by the store's clock, where that can be done by hand; else the laws wait.
+    pub pass: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
+    /// Cuts the storage off.
+    pub outage: Option<Outage>,
+    /// Kept until the law has ended.
+    pub keep: Keep,
+}
+
+impl OwnedCheckpointsFixture {
+    /// A store with a second handle to the same storage, and a way to lose its checkpoints.
+    #[must_use]
+    pub fn new(store: Arc<dyn OwnedCheckpoints>, second: Arc<dyn OwnedCheckpoints>, lose: Lose) -> Self {
+        Self { store, second, lose, pass: None, outage: None, keep: Keep::new() }
+    }
+
+    builder_methods!(outage);
+
+    /// Lets the laws move the store's clock, so that none has to wait for a lease to run out.
+    #[must_use]
+    pub fn with_time(mut self, pass: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        self.pass = Some(Arc::new(pass));
+        self
+    }
 }
 
 /// An empty place for dead letters, for `dead_letters_contract!`.

@@ -24,6 +24,7 @@ pub mod dead_letters;
 pub mod event_log;
 pub mod event_reader;
 mod fixture;
+pub mod owned_checkpoints;
 pub mod persist_target;
 pub mod persistent_subscription;
 pub mod projection_control;
@@ -36,7 +37,7 @@ pub mod unit_records;
 pub mod unit_tables;
 
 pub use fixture::{
-    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture,
-    SubscriptionFixture, TargetFixture, TargetProbe, TestTable, outage,
+    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Lose, Outage, OwnedCheckpointsFixture,
+    StoreFixture, SubscriptionFixture, TargetFixture, TargetProbe, TestTable, lose, outage,
 };
 pub use suite::{LAW_LIMIT, bounded, skipped};

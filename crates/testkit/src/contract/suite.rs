@@ -100,6 +100,19 @@ macro_rules! checkpoint_store_contract {
     };
 }
 
+/// Expands the laws of `OwnedCheckpoints` over a factory
+/// `async fn(law: &str) -> Option<OwnedCheckpointsFixture>`. Those of `CheckpointStore` hold as well: expand
+/// `checkpoint_store_contract!` beside it.
+#[macro_export]
+macro_rules! owned_checkpoints_contract {
+    ($module:ident, $factory:expr) => {
+        mod $module {
+            use super::*;
+            $crate::owned_checkpoints_laws!($factory);
+        }
+    };
+}
+
 /// Expands the laws of `DeadLetters` over a factory `async fn(law: &str) -> Option<DeadLettersFixture>`.
 #[macro_export]
 macro_rules! dead_letters_contract {

@@ -23,7 +23,7 @@ pub use plan::FaultPlan;
 pub use store::FaultyUnit;
 
 /// A port with faults: implements every port that `P` implements, of those that can be wrapped (`EventLog`,
-/// `AppendEvents`, `ReadModelStore`, `ProjectionControl`, `CheckpointStore`, `DeadLetters`).
+/// `AppendEvents`, `ReadModelStore`, `ProjectionControl`, `CheckpointStore`, `OwnedCheckpoints`, `DeadLetters`).
 #[derive(Debug, Clone)]
 pub struct Faulty<P> {
     inner: P,

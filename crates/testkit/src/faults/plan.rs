@@ -1,7 +1,7 @@
 //! Which point fails, and how.
 
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -11,10 +11,15 @@ use highwater_core::{Error, ErrorKind};
 use crate::sync::lock;
 
 /// All calls that have points.
-const CALLS: [&str; 50] = [
+const CALLS: [&str; 55] = [
+    "checkpoints.advance_owned",
+    "checkpoints.claim",
     "checkpoints.clear",
     "checkpoints.delete",
     "checkpoints.get",
+    "checkpoints.owner",
+    "checkpoints.release",
+    "checkpoints.remembers",
     "checkpoints.reset",
     "checkpoints.scan",
     "checkpoints.set_if_newer",
@@ -101,6 +106,7 @@ struct Shared {
     state: Mutex<State>,
     crashed: watch::Sender<bool>,
     hanging: watch::Sender<usize>,
+    let_go: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +146,7 @@ impl FaultPlan {
             state: Mutex::default(),
             crashed: watch::Sender::new(false),
             hanging: watch::Sender::new(0),
+            let_go: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -176,9 +183,15 @@ impl FaultPlan {
         self.rule(At::Name(named(point)), skip, times, Act::Fail(kind));
     }
 
-    /// Makes the named point never return, the next time that it is reached. Dropping the call ends it.
+    /// Makes the named point hang, the next time that it is reached, until [`FaultPlan::let_go`]. Dropping the call
+    /// ends it, too.
     pub fn hang(&self, point: &str) {
         self.rule(At::Name(named(point)), 0, 1, Act::Hang);
+    }
+
+    /// Lets everything go on that hangs.
+    pub fn let_go(&self) {
+        self.shared.let_go.send_modify(|times| *times += 1);
     }
 
     /// Takes back all faults that have not acted yet. A crash stays a crash.
@@ -246,8 +259,10 @@ impl FaultPlan {
             None => Ok(()),
             Some(Act::Fail(kind)) => Err(Error::new(kind, call).because(format!("the test failed {point}"))),
             Some(Act::Hang) => {
+                let mut let_go = self.shared.let_go.subscribe();
                 self.shared.hanging.send_modify(|hanging| *hanging += 1);
-                pending().await
+                let_go.changed().await.expect("the sender is a field of self");
+                Ok(())
             }
             Some(Act::Crash) => {
                 let lost = point == Point { call: "unit.commit", side: Side::After };

@@ -1,8 +1,11 @@
 //! A checkpoint store in memory.
 
-use std::collections::BTreeMap;
+mod keys;
+mod owned;
+
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -12,32 +15,39 @@ use highwater_core::{Error, ErrorKind};
 
 use super::cut_off;
 use crate::sync::lock;
+use crate::time::instant_now;
 
-/// Checkpoints in memory. Clones share them.
-#[derive(Clone, Default)]
+use keys::Keys;
+
+/// Checkpoints in memory, with their owners. Clones share them.
+#[derive(Clone)]
 pub struct MemoryCheckpoints {
     state: Arc<Mutex<State>>,
     clock: Option<Arc<dyn Clock>>,
+    origin: tokio::time::Instant,
 }
 
 #[derive(Default)]
 struct State {
-    checkpoints: BTreeMap<String, Checkpoint>,
+    keys: Keys,
     writes: u64,
     outage: bool,
+    forgetful: bool,
+    /// How far the clock of the leases was moved forward by hand.
+    ahead: Duration,
 }
 
 impl MemoryCheckpoints {
-    /// An empty store. `updated_at_micros` is the number of the write.
+    /// An empty store. `updated_at_micros` is the number of the write; leases go by tokio's time.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { state: Arc::default(), clock: None, origin: instant_now() }
     }
 
-    /// An empty store that stamps its writes by this clock.
+    /// An empty store whose writes and leases go by this clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { clock: Some(clock), ..Self::default() }
+        Self { clock: Some(clock), ..Self::new() }
     }
 
     /// Cuts the store off (`true`): every call fails as `Unavailable`, until it is told `false`.
@@ -51,32 +61,68 @@ impl MemoryCheckpoints {
         lock(&self.state).writes
     }
 
+    /// Lets time pass for the leases, and for nothing else.
+    pub fn pass(&self, time: Duration) {
+        let mut state = lock(&self.state);
+        state.ahead = state.ahead.saturating_add(time);
+    }
+
+    /// Loses the checkpoint of a key, as a server does that evicts it; says whether there was one. The store
+    /// remembers that there was.
+    pub fn lose(&self, key: &str) -> bool {
+        lock(&self.state).keys.lose(key)
+    }
+
+    /// Whether the store answers as one does that loses everything with its process
+    /// (`OwnedCheckpoints::remembers`): then it remembers nothing before the first checkpoint. Not so unless told.
+    pub fn set_forgetful(&self, forgetful: bool) {
+        lock(&self.state).forgetful = forgetful;
+    }
+
     fn with<T>(&self, operation: &'static str, run: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = lock(&self.state);
         if state.outage { Err(cut_off(operation)) } else { Ok(run(&mut state)) }
     }
 
-    fn put(&self, state: &mut State, key: &str, position: Position) -> Advance {
+    /// The time by which leases go: since some moment before the first of them.
+    fn now(&self, state: &State) -> Duration {
+        let passed = match &self.clock {
+            Some(clock) => clock.now().since_origin(),
+            None => instant_now().saturating_duration_since(self.origin),
+        };
+        passed.saturating_add(state.ahead)
+    }
+
+    /// The stamp of a write that takes effect now.
+    fn stamp(&self, state: &mut State) -> i64 {
         state.writes += 1;
         let counted = || i64::try_from(state.writes).unwrap_or(i64::MAX);
-        let updated_at_micros = self.clock.as_ref().map_or_else(counted, |clock| clock.wall_micros());
-        state.checkpoints.insert(key.to_owned(), Checkpoint { position, updated_at_micros });
-        Advance::Applied
+        self.clock.as_ref().map_or_else(counted, |clock| clock.wall_micros())
     }
 
     fn forward(&self, state: &mut State, key: &str, to: Position) -> Advance {
-        match state.checkpoints.get(key).map(|checkpoint| checkpoint.position) {
+        match state.keys.checkpoint(key).map(|checkpoint| checkpoint.position) {
             Some(current) if current == to => Advance::Unchanged,
             Some(current) if current > to => Advance::Stale { current },
-            _ => self.put(state, key, to),
+            _ => {
+                let updated_at_micros = self.stamp(state);
+                state.keys.put(key, Checkpoint { position: to, updated_at_micros });
+                Advance::Applied
+            }
         }
+    }
+}
+
+impl Default for MemoryCheckpoints {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 #[async_trait]
 impl CheckpointStore for MemoryCheckpoints {
     async fn get(&self, key: &str) -> Result<Option<Checkpoint>, Error> {
-        self.with("read a checkpoint", |state| state.checkpoints.get(key).copied())
+        self.with("read a checkpoint", |state| state.keys.checkpoint(key))
     }
 
     async fn set_if_newer(&self, key: &str, to: Position) -> Result<Advance, Error> {
@@ -91,26 +137,26 @@ impl CheckpointStore for MemoryCheckpoints {
 
     async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
         self.with("reset a checkpoint", |state| {
-            match state.checkpoints.get(key).map(|checkpoint| checkpoint.position) {
+            match state.keys.checkpoint(key).map(|checkpoint| checkpoint.position) {
                 None => Err(Error::new(ErrorKind::NotFound, "reset a checkpoint").with("key", key)),
-                Some(current) if current == expected => Ok(self.put(state, key, to)),
+                Some(current) if current == expected => {
+                    let updated_at_micros = self.stamp(state);
+                    state.keys.reset(key, Checkpoint { position: to, updated_at_micros });
+                    Ok(Advance::Applied)
+                }
                 Some(current) => Ok(Advance::Stale { current }),
             }
         })?
     }
 
     async fn delete(&self, key: &str) -> Result<bool, Error> {
-        self.with("delete a checkpoint", |state| state.checkpoints.remove(key).is_some())
+        self.with("delete a checkpoint", |state| state.keys.remove(key))
     }
 
     async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<CheckpointPage, Error> {
         self.with("list checkpoints", |state| {
             let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-            let mut found = state
-                .checkpoints
-                .range::<str, _>((from, Bound::Unbounded))
-                .filter(|(key, _)| key.starts_with(prefix))
-                .map(|(key, checkpoint)| (key.clone(), *checkpoint));
+            let mut found = state.keys.checkpoints_from(from).filter(|(key, _)| key.starts_with(prefix));
             let checkpoints: Vec<_> = found.by_ref().take(limit.max(1)).collect();
             let next = found.next().and(checkpoints.last()).map(|(key, _)| key.clone());
             CheckpointPage { checkpoints, next }
@@ -122,9 +168,9 @@ impl CheckpointStore for MemoryCheckpoints {
             return Err(Error::new(ErrorKind::Invalid, "clear checkpoints without a prefix: name one"));
         }
         self.with("clear checkpoints", |state| {
-            let count = state.checkpoints.keys().filter(|key| key.starts_with(prefix)).count();
+            let count = state.keys.with_prefix(prefix);
             if !dry_run {
-                state.checkpoints.retain(|key, _| !key.starts_with(prefix));
+                state.keys.remove_prefix(prefix);
             }
             u64::try_from(count).unwrap_or(u64::MAX)
         })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use highwater_testkit::contract::{
-    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture,
-    SubscriptionFixture, TargetFixture, outage,
+    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Lose, Outage, OwnedCheckpointsFixture,
+    StoreFixture, SubscriptionFixture, TargetFixture, lose, outage,
 };
 use highwater_testkit::faults::{FaultPlan, Faulty};
 use highwater_testkit::memory::{
@@ -53,6 +53,30 @@ async fn memory_checkpoints(_law: &str) -> Option<CheckpointFixture> {
 async fn faulty_checkpoints(_law: &str) -> Option<CheckpointFixture> {
     let store = Faulty::new(MemoryCheckpoints::new(), &FaultPlan::new());
     Some(CheckpointFixture::new(Arc::new(store.clone()), Arc::new(store)))
+}
+
+fn losing(store: &MemoryCheckpoints) -> Lose {
+    let store = store.clone();
+    lose(move |key| {
+        assert!(store.lose(&key), "{key:?} has a checkpoint");
+        std::future::ready(())
+    })
+}
+
+async fn memory_owned_checkpoints(_law: &str) -> Option<OwnedCheckpointsFixture> {
+    let store = MemoryCheckpoints::new();
+    let (cut, clock) = (store.clone(), store.clone());
+    let switch = at_once(move |failing| cut.set_outage(failing));
+    let lose = losing(&store);
+    let fixture = OwnedCheckpointsFixture::new(Arc::new(store.clone()), Arc::new(store), lose);
+    Some(fixture.with_time(move |time| clock.pass(time)).with_outage(switch))
+}
+
+/// By tokio's time, which passes by itself.
+async fn faulty_owned_checkpoints(_law: &str) -> Option<OwnedCheckpointsFixture> {
+    let store = Faulty::new(MemoryCheckpoints::new(), &FaultPlan::new());
+    let lose = losing(store.inner());
+    Some(OwnedCheckpointsFixture::new(Arc::new(store.clone()), Arc::new(store), lose))
 }
 
 async fn memory_dead_letters(_law: &str) -> Option<DeadLettersFixture> {
@@ -112,6 +136,8 @@ highwater_testkit::append_events_contract!(append_events_in_memory, memory_log);
 highwater_testkit::append_events_contract!(append_events_with_faults, faulty_log);
 highwater_testkit::checkpoint_store_contract!(checkpoint_store_in_memory, memory_checkpoints);
 highwater_testkit::checkpoint_store_contract!(checkpoint_store_with_faults, faulty_checkpoints);
+highwater_testkit::owned_checkpoints_contract!(owned_checkpoints_in_memory, memory_owned_checkpoints);
+highwater_testkit::owned_checkpoints_contract!(owned_checkpoints_with_faults, faulty_owned_checkpoints);
 highwater_testkit::dead_letters_contract!(dead_letters_in_memory, memory_dead_letters);
 highwater_testkit::dead_letters_contract!(dead_letters_with_faults, faulty_dead_letters);
 highwater_testkit::persistent_subscription_contract!(persistent_subscription_in_memory, memory_subscriptions);
