@@ -10,23 +10,29 @@ use std::{
     time::Duration,
 };
 
+const POSTGRES: &str = "HIGHWATER_TEST_POSTGRES_URL";
+const REDIS: &str = "HIGHWATER_TEST_REDIS_URL";
+
 /// `xtask services` with nothing that names a server or keeps it from looking for one.
 fn services() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["services", "--no-install"]);
-    for name in ["HIGHWATER_TEST_POSTGRES_URL", "REQUIRE_BACKENDS"] {
+    for name in [POSTGRES, REDIS, "REQUIRE_BACKENDS"] {
         command.env_remove(name);
     }
     command
 }
 
-/// Services that run, and the port of the server; `None` where this machine has no server.
-fn running() -> Option<(Child, u16)> {
-    let mut child = services().stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it prints text");
-    let Some(url) = line.trim().strip_prefix("export HIGHWATER_TEST_POSTGRES_URL=") else {
-        println!("skipped: there is no PostgreSQL to be started here");
+/// Services that run, but for the one that `given` names, and the port of the server that `started` names; `None`
+/// where this machine has no such server.
+fn running(started: &str, given: &str) -> Option<(Child, u16)> {
+    let mut services = services();
+    let mut child = services.env(given, "any://there").stdout(Stdio::piped()).spawn().expect("it starts");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut lines = lines.map(|line| line.expect("it prints text"));
+    let named = format!("export {started}=");
+    let Some(url) = lines.find_map(|line| line.strip_prefix(&named).map(str::to_owned)) else {
+        println!("skipped: there is no server for {started} to be started here");
         assert!(child.wait().expect("it ends").success());
         return None;
     };
@@ -37,8 +43,11 @@ fn running() -> Option<(Child, u16)> {
 
 #[test]
 fn no_server_outlives_us() {
-    for signal in ["INT", "TERM", "KILL"] {
-        let Some((mut child, port)) = running() else { return };
+    for (signal, started, given) in ["INT", "TERM", "KILL"]
+        .into_iter()
+        .flat_map(|signal| [(signal, POSTGRES, REDIS), (signal, REDIS, POSTGRES)])
+    {
+        let Some((mut child, port)) = running(started, given) else { continue };
         TcpStream::connect(("127.0.0.1", port)).expect("the server is there");
         let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
         assert!(sent.expect("`kill` is there").success());
@@ -48,18 +57,19 @@ fn no_server_outlives_us() {
             thread::sleep(Duration::from_millis(50));
             TcpStream::connect(("127.0.0.1", port)).is_err()
         });
-        assert!(gone, "the server runs on after {signal}");
+        assert!(gone, "the server of {started} runs on after {signal}");
     }
 }
 
 #[test]
 fn a_server_that_is_named_is_used_and_nothing_started() {
     let output = services()
-        .env("HIGHWATER_TEST_POSTGRES_URL", "postgres://user:secret@nowhere/db")
+        .env(POSTGRES, "postgres://user:secret@nowhere/db")
+        .env(REDIS, "redis://user:secret@nowhere/0")
         .output()
         .expect("it starts");
     assert!(output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("HIGHWATER_TEST_POSTGRES_URL") && said.contains("none was started"), "{said}");
+    assert!(said.contains(POSTGRES) && said.contains(REDIS) && said.contains("none was started"), "{said}");
     assert!(!said.contains("secret"), "{said}");
 }

@@ -18,7 +18,7 @@ impl ClassifyError for PgClassifier {
     fn classify(&self, error: &(dyn StdError + 'static)) -> Option<Decided> {
         let (fault, code) = find(error)?;
         let class = match fault {
-            Fault::Unavailable | Fault::Contention => Class::Transient,
+            Fault::Unavailable | Fault::Contention | Fault::StalePlan => Class::Transient,
             Fault::Constraint | Fault::Value | Fault::Conversion => Class::Permanent,
             Fault::Schema
             | Fault::Access

@@ -1,6 +1,7 @@
 //! One database, as a process uses it: a pool for batches and reads, and one control connection.
 
 use std::fmt;
+use std::future::ready;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::migrations;
 use crate::options::{Ownership, PgOptions};
 use crate::reach::{self, Reach, shown};
 use crate::schema::Schema;
+use crate::stale_plans;
 
 const OPEN: &str = "connect to PostgreSQL";
 /// How long the end may take.
@@ -71,6 +73,7 @@ impl Database {
             .min_connections(0)
             .acquire_timeout(options.connect_timeout)
             .test_before_acquire(false)
+            .before_acquire(|_, about| Box::pin(ready(Ok(!stale_plans::may_be_on(about.age)))))
             .connect_lazy_with(connect.clone());
         let control = Control::new(connect, &schema, options);
         let reach = Reach::default();
@@ -100,6 +103,13 @@ impl Database {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.0.shown == other.0.shown && self.schema() == other.schema()
+    }
+
+    /// How many batches have won their state row while another session had the advisory lock that goes with it: keys
+    /// with the same hash, or somebody's own locks that meet ours. The row decides, so that nothing follows from it.
+    #[must_use]
+    pub fn key_collisions(&self) -> u64 {
+        self.control().collisions()
     }
 
     /// Gives up what is owned here, says what is still to be said to other processes, and ends the control

@@ -30,7 +30,7 @@ pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> Error {
 pub(crate) fn kind_of(fault: Fault) -> ErrorKind {
     match fault {
         Fault::Unavailable => ErrorKind::Unavailable,
-        Fault::Contention => ErrorKind::Contention,
+        Fault::Contention | Fault::StalePlan => ErrorKind::Contention,
         Fault::Cancelled => ErrorKind::Timeout,
         Fault::Constraint => ErrorKind::Constraint,
         Fault::Value => ErrorKind::Unstorable,

@@ -5,8 +5,14 @@
 use std::error::Error as StdError;
 
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::sql_projection::Raised;
+use crate::stale_plans;
+
+/// What the server calls it, in every language, when a table has changed under a prepared statement: its SQLSTATE is
+/// that of everything that a server cannot do.
+const STALE_PLAN: (&str, &str) = ("0A000", "RevalidateCachedQuery");
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +21,8 @@ pub(crate) enum Fault {
     Unavailable,
     /// A lock, a deadlock, a serialization failure.
     Contention,
+    /// A table has changed under a statement that this connection had prepared before: another connection takes it.
+    StalePlan,
     /// The statement was cancelled: it took too long.
     Cancelled,
     /// A constraint of the user's tables.
@@ -52,6 +60,8 @@ pub(crate) fn by_sqlstate(code: &str) -> Fault {
         // Names a database or a schema that is not there.
         "3D000" | "3F000" => Fault::Schema,
         "0A000" => Fault::Unsupported,
+        // Too many columns or arguments: the statement's own.
+        "54011" | "54023" => Fault::Schema,
         // An object that is of the wrong sort for the statement, such as a view that cannot be written to, or a
         // sequence that was not used yet: no lock, and nothing that passes.
         "55000" | "55P02" => Fault::Opaque,
@@ -63,6 +73,9 @@ pub(crate) fn by_sqlstate(code: &str) -> Fault {
             "23" | "44" => Fault::Constraint,
             "28" => Fault::Access,
             "42" | "2F" | "38" | "39" | "3B" => Fault::Schema,
+            // Too large or too deep for the server, such as a value for an index, or what a function goes through:
+            // that is the data's doing.
+            "54" => Fault::Value,
             "25" => Fault::TransactionEnded,
             "XX" => Fault::Corrupt,
             _ => Fault::Opaque,
@@ -94,7 +107,18 @@ pub(crate) fn fault_of(error: &sqlx::Error) -> Fault {
 
 /// What an answer of the server means.
 pub(crate) fn of_database(error: &dyn DatabaseError) -> Fault {
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        return of_server(error);
+    }
     error.code().map_or(Fault::Opaque, |code| by_sqlstate(&code))
+}
+
+fn of_server(error: &PgDatabaseError) -> Fault {
+    if error.routine().is_some_and(|routine| (error.code(), routine) == STALE_PLAN) {
+        stale_plans::note();
+        return Fault::StalePlan;
+    }
+    by_sqlstate(error.code())
 }
 
 /// The SQLSTATE, where the server gave one.
@@ -113,8 +137,8 @@ pub(crate) fn find(error: &(dyn StdError + 'static)) -> Option<(Fault, Option<St
     if let Some(error) = error.downcast_ref::<Raised>() {
         return Some((by_sqlstate(error.code()), Some(error.code().to_owned())));
     }
-    let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
-    Some((by_sqlstate(error.code()), Some(error.code().to_owned())))
+    let error = error.downcast_ref::<PgDatabaseError>()?;
+    Some((of_server(error), Some(error.code().to_owned())))
 }
 
 #[cfg(test)]
@@ -145,6 +169,11 @@ mod tests {
             ("3D000", Fault::Schema),
             ("25P01", Fault::TransactionEnded),
             ("25P02", Fault::TransactionBroken),
+            ("54000", Fault::Value),
+            ("54001", Fault::Value),
+            ("54011", Fault::Schema),
+            ("54023", Fault::Schema),
+            ("0A000", Fault::Unsupported),
             ("XX001", Fault::Corrupt),
             ("P0001", Fault::Opaque),
         ] {

@@ -30,6 +30,7 @@ mod payload;
 mod reach;
 mod schema;
 pub mod sql_projection;
+mod stale_plans;
 mod stopwatch;
 mod store;
 mod text;

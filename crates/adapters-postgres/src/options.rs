@@ -12,7 +12,7 @@ pub enum Ownership {
     #[default]
     Session,
     /// By rows that are renewed and run out: for a connection pooler in transaction mode, behind which a session
-    /// is not ours. A vanished owner is noticed when its row has run out, ten seconds later.
+    /// is not ours. A vanished owner is noticed when its row has run out, by default ten seconds later.
     Lease,
 }
 
@@ -98,9 +98,9 @@ impl PgOptions {
         self
     }
 
-    /// How long a lease row lasts unless it is renewed, which is done when three tenths of it have passed. For
-    /// tests; ten seconds are right for all else.
-    #[doc(hidden)]
+    /// How long a lease row lasts unless it is renewed, which is done when three tenths of it have passed: so long
+    /// after its end a vanished owner is followed, and a process that stands still for longer loses what it owns.
+    /// Default 10 s. Counts only with [`Ownership::Lease`].
     #[must_use]
     pub fn lease_term(mut self, term: Duration) -> Self {
         self.lease_term = term;

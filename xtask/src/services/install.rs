@@ -3,7 +3,8 @@
 use std::{
     env,
     ffi::OsStr,
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -51,13 +52,27 @@ fn apt_get() -> Command {
 struct Temporary(PathBuf);
 
 impl Temporary {
-    fn write(path: &Path, content: &str) -> anyhow::Result<Self> {
+    /// `None` where there is such a file already: it is somebody's, who has decided about it. A script is executable.
+    fn write(path: &Path, content: &str) -> anyhow::Result<Option<Self>> {
         let context = || format!("cannot write {}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(context)?;
         }
-        fs::write(path, content).with_context(context)?;
-        Ok(Self(path.to_path_buf()))
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if content.starts_with("#!") {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o755);
+        }
+        let mut file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => return Err(error).with_context(context),
+        };
+        let this = Self(path.to_path_buf());
+        file.write_all(content.as_bytes()).with_context(context)?;
+        Ok(Some(this))
     }
 }
 
@@ -89,7 +104,20 @@ mod tests {
         let path = folder.path().join("new/file");
         let file = Temporary::write(&path, "content").expect("it can be written");
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "content");
+        assert!(Temporary::write(&path, "other").expect("it is there").is_none());
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "content", "somebody else's is kept");
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_script_is_executable() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("script");
+        let _script = Temporary::write(&path, "#!/bin/sh\nexit 101\n").expect("it can be written");
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{mode:o}");
     }
 }

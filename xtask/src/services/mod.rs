@@ -25,6 +25,7 @@ mod local;
 mod obtain;
 mod port;
 mod postgres;
+mod redis;
 
 use std::{env, ffi::OsString, path::PathBuf, process::Command, thread, time::Duration};
 
@@ -35,7 +36,7 @@ use guarded::Guarded;
 use obtain::{Obtained, obtain};
 
 /// Every kind of server that is wanted.
-const BACKENDS: [&dyn Backend; 1] = [&postgres::Postgres];
+const BACKENDS: [&dyn Backend; 2] = [&postgres::Postgres, &redis::Redis];
 /// Tells us and every test that a missing backend is a failure.
 const REQUIRE: &str = "REQUIRE_BACKENDS";
 

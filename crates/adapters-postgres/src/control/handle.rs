@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
 use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::ProjectionKey;
 use highwater_core::ports::{Claim, Membership, Owner};
 
 use crate::options::PgOptions;
@@ -113,6 +114,23 @@ impl Control {
     /// How many statements were sent to the server so far.
     pub fn statements(&self) -> u64 {
         self.signals.statements()
+    }
+
+    /// A batch has won its state row, and somebody else holds the advisory key of that row: another text has the
+    /// same hash, or somebody's own locks meet ours. The row decides, so the batch goes on; it is counted, and the
+    /// first one is said aloud.
+    pub(crate) fn note_collision(&self, key: &ProjectionKey) {
+        const SAID: &str = "a batch has its state row, and another session the advisory lock that goes with it: a \
+                            collision of keys, which is counted and changes nothing";
+        match self.signals.collided() {
+            0 => tracing::warn!(projection = %key, "{SAID}"),
+            _ => tracing::debug!(projection = %key, "{SAID}"),
+        }
+    }
+
+    /// How many batches have met a key of theirs in somebody else's hands, see `note_collision`.
+    pub fn collisions(&self) -> u64 {
+        self.signals.collisions()
     }
 
     fn announce(&self, news: News) {

@@ -214,6 +214,10 @@ async fn connect(setup: &Setup, previous: Option<i32>) -> Result<Session, Error>
         .await
         .during(CONNECT)?;
     }
+    // Before the next one is made: a server may have no more than one to give.
+    if let Err(error) = first.close().await {
+        tracing::trace!(%error, "the first connection was not closed in order");
+    }
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
@@ -234,8 +238,5 @@ async fn connect(setup: &Setup, previous: Option<i32>) -> Result<Session, Error>
         .fetch_one(session.connection().await?)
         .await
         .during(CONNECT)?;
-    if let Err(error) = first.close().await {
-        tracing::trace!(%error, "the first connection was not closed in order");
-    }
     Ok(session)
 }

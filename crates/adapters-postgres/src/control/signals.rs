@@ -13,6 +13,7 @@ pub(super) struct Signals {
     append_due: AtomicBool,
     commit_due: AtomicBool,
     statements: AtomicU64,
+    collisions: AtomicU64,
 }
 
 impl Signals {
@@ -23,6 +24,7 @@ impl Signals {
             append_due: AtomicBool::new(false),
             commit_due: AtomicBool::new(false),
             statements: AtomicU64::new(0),
+            collisions: AtomicU64::new(0),
         }
     }
 
@@ -67,5 +69,14 @@ impl Signals {
 
     pub(super) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Counts a batch whose advisory key somebody else holds; how many there were before.
+    pub(super) fn collided(&self) -> u64 {
+        self.collisions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn collisions(&self) -> u64 {
+        self.collisions.load(Ordering::Relaxed)
     }
 }

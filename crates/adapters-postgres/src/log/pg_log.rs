@@ -10,7 +10,7 @@ use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
 use highwater_core::ports::{AppendEvents, EventLog, EventReader, HeldBack};
 
-use super::check;
+use super::check::{self, Check};
 use super::holder::{self, Holder};
 use super::horizon::Horizon;
 use super::interner::Interner;
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     at: Statement,
     first_behind: Statement,
     holder: Statement,
-    check: Statement,
+    check: Check,
 }
 
 impl PgLog {
@@ -67,7 +67,7 @@ impl PgLog {
             first_behind: schema
                 .sql("SELECT position FROM highwater.event WHERE position > $1 ORDER BY position LIMIT 1"),
             holder: holder::statement(schema),
-            check: check::statement(schema),
+            check: Check::new(schema),
             database: database.clone(),
         }))
     }
@@ -110,7 +110,37 @@ impl PgLog {
     /// When the server cannot be asked.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
         let mut connection = self.0.database.connection(READ).await?;
-        check::ask(&mut connection, &self.0.check, self.0.horizon.gate()).await
+        Ok(self.0.check.ask(&mut connection, self.0.horizon.gate()).await?.wrong)
+    }
+
+    /// Makes sure, before a log is used, that what is appended comes behind everything that readers have passed.
+    ///
+    /// A sequence that stands behind the events, as after a restore of the tables alone, is set forward where the
+    /// options permit to change our own tables, and that is logged: until then appends are refused, since readers
+    /// would never see what they append.
+    ///
+    /// # Errors
+    /// `Corrupt` with what is wrong and what to do, where it cannot be mended so or may not be; when the server
+    /// cannot be asked, or does not permit to mend it (`AccessDenied`).
+    pub async fn ensure_sound(&self) -> Result<(), Error> {
+        let sequence = self.0.horizon.gate();
+        let mut connection = self.0.database.connection(READ).await?;
+        let found = self.0.check.ask(&mut connection, sequence).await?;
+        if found.wrong.is_empty() {
+            return Ok(());
+        }
+        if !found.only_behind || !self.0.database.options().migrate {
+            return Err(check::unsound(sequence, &found.wrong));
+        }
+        if let Some(stands) = self.0.check.mend(&mut connection, sequence).await? {
+            tracing::warn!(
+                sequence,
+                stands,
+                "the sequence of positions stood below what is in the log, as after an incomplete restore; it was \
+                 set forward"
+            );
+        }
+        Ok(())
     }
 
     /// The database.

@@ -49,6 +49,7 @@ impl Refused {
                         ),
                 )
             }
+            ("HW003", _) => Self::Because(behind("HW003", error)),
             ("23505", Some("event_seq")) => {
                 let index = culprit(detail, appends);
                 let kind = match index.map(|index| appends[index].expected) {
@@ -61,13 +62,7 @@ impl Refused {
                 let index = (appends.len() == 1).then_some(0);
                 Self::Raced(at(raced(ErrorKind::Contention, error), index))
             }
-            ("23505", Some("event_position")) => {
-                Self::Because(Error::new(ErrorKind::Corrupt, APPEND).code("23505").because(error).with(
-                    "sequence",
-                    "its numbers are behind the events, as after an incomplete restore: set it to the \
-                        highest position",
-                ))
-            }
+            ("23505", Some("event_position")) => Self::Because(behind("23505", error)),
             (code, _) if by_sqlstate(code) == Fault::Contention => {
                 Self::Raced(raced(ErrorKind::Contention, error))
             }
@@ -95,6 +90,15 @@ fn wrong_sequence(appends: &[Append], index: usize) -> Error {
         }
         _ => error,
     }
+}
+
+/// The sequence stands behind what readers have passed.
+fn behind(code: &str, error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Corrupt, APPEND).code(code).because(error).with(
+        "sequence",
+        "its numbers are behind the events, as after an incomplete restore: set it forward, by `highwater migrate` \
+         or by setval to the highest position",
+    )
 }
 
 fn raced(kind: ErrorKind, error: sqlx::Error) -> Error {

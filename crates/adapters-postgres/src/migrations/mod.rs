@@ -17,6 +17,8 @@ const STEPS: &[&str] = &[
     include_str!("0002_read_models.sql"),
     include_str!("0003_ownership.sql"),
     include_str!("0004_sql_projections.sql"),
+    include_str!("0005_checkpoint_keys.sql"),
+    include_str!("0006_sound_appends.sql"),
 ];
 
 /// The version of the tables that this program works with.

@@ -23,6 +23,9 @@ use crate::reach::acquire;
 
 const BEGIN: &str = "begin a transaction";
 const UNDO: &str = "roll a transaction back";
+/// How long a statement may still take that nobody waits for any more. Ending it sooner would spare little, and
+/// the server logs an error for each that is ended.
+const NEARLY_DONE: Duration = Duration::from_millis(200);
 /// How long undoing may take before the connection is given up; the server notices that it is gone.
 const UNDO_LIMIT: Duration = Duration::from_secs(3);
 /// The least depth at which the driver makes savepoints of what a projection begins.
@@ -37,6 +40,8 @@ pub(super) struct Session {
     sound: bool,
     /// It is being undone in the background: if that is dropped as well, there is no more than to cut it off.
     abandoned: bool,
+    /// The ROLLBACK has been sent. Whoever is dropped then does not send another one.
+    rolling_back: bool,
 }
 
 impl Session {
@@ -53,6 +58,7 @@ impl Session {
                 mark,
                 sound: false,
                 abandoned: false,
+                rolling_back: false,
             };
             // A client that is gone or frozen is ended by the server: its statements by the one limit, its
             // silence by the other.
@@ -152,11 +158,15 @@ impl Session {
     }
 
     async fn roll_back(&mut self) -> Result<(), Error> {
-        self.interrupt().await?;
+        match timeout(NEARLY_DONE, self.settle()).await {
+            Ok(settled) => settled.during(UNDO)?,
+            Err(_elapsed) => self.interrupt().await?,
+        }
         if !self.is_plain() {
             self.sound = false;
             return Ok(());
         }
+        self.rolling_back = true;
         PgTransactionManager::rollback(self.connection()).await.during(UNDO)
     }
 
@@ -179,6 +189,9 @@ impl Drop for Session {
         if PgTransactionManager::get_transaction_depth(self.connection()) == 0 {
             return; // rolled back
         }
+        if self.rolling_back {
+            return self.cut();
+        }
         if self.is_in_flight() {
             let Some(runtime) = Handle::try_current().ok().filter(|_| !self.abandoned) else {
                 return self.cut();
@@ -189,6 +202,7 @@ impl Drop for Session {
                 mark: self.mark,
                 sound: true,
                 abandoned: true,
+                rolling_back: false,
             };
             runtime.spawn(async move {
                 if let Err(error) = again.undo().await {

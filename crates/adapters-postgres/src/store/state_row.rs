@@ -167,9 +167,7 @@ pub(super) async fn lock(
         None if known => return Ok(Locked::Busy),
         None => return Ok(Locked::Missing),
         Some(true) => {}
-        Some(false) => {
-            tracing::debug!(projection = %key, "the row is won and its advisory lock is not: a collision")
-        }
+        Some(false) => database.control().note_collision(key),
     }
     let state = state_of(&row, 2)?;
     let failed = |first| -> Result<_, Error> {

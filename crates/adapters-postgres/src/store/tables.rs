@@ -1,7 +1,8 @@
 //! Whose a table is (E-14).
 //!
 //! The server does not tell which tables a transaction creates, so what is there afterwards is compared with
-//! what was there before. It is done once a start, not once a batch.
+//! what was there before. Others create tables at the same time, and theirs may be committed in between: so only
+//! that counts on which this transaction has the lock of a creator. It is done once a start, not once a batch.
 
 use std::collections::BTreeSet;
 
@@ -20,16 +21,25 @@ const OWN: &str = "give tables to a projection";
 
 /// The tables of the database, as SQL writes them; temporary ones and the server's own are left out.
 pub(super) async fn there(connection: &mut PgConnection) -> Result<BTreeSet<String>, Error> {
-    let names: Vec<String> = sqlx::query_scalar(
-        "SELECT format('%I.%I', n.nspname, c.relname)
+    let names = tables(connection).await?;
+    Ok(names.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The same, and whether this transaction has locked them as one that creates does.
+async fn tables(connection: &mut PgConnection) -> Result<Vec<(String, bool)>, Error> {
+    sqlx::query_as(
+        "SELECT format('%I.%I', n.nspname, c.relname),
+             EXISTS (SELECT FROM pg_locks l
+                     WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.relation = c.oid
+                         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                         AND l.mode = 'AccessExclusiveLock' AND l.granted)
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND NOT c.relispartition
              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'",
     )
     .fetch_all(connection)
     .await
-    .during(NOTE)?;
-    Ok(names.into_iter().collect())
+    .during(NOTE)
 }
 
 /// Gives what was created since `noted`, and what is named, to a projection; answers what is another's.
@@ -42,7 +52,10 @@ pub(super) async fn own(
 ) -> Result<Vec<TableTaken>, Error> {
     let created: Vec<String> = match noted {
         None => Vec::new(),
-        Some(before) => there(&mut *connection).await?.difference(before).cloned().collect(),
+        Some(before) => {
+            let tables = tables(&mut *connection).await?.into_iter();
+            tables.filter(|(name, locked)| *locked && !before.contains(name)).map(|(name, _)| name).collect()
+        }
     };
     let known: Vec<bool> = created.iter().map(|_| true).chain(named.iter().map(|_| false)).collect();
     let tables: Vec<&str> = created.iter().chain(named).map(String::as_str).collect();

@@ -1,5 +1,6 @@
 //! The adapter against a real server; see `kit`.
 
+mod checkpoints;
 mod contracts;
 mod kit;
 mod log;
@@ -8,8 +9,8 @@ mod ownership;
 mod proxy;
 mod reach;
 mod sql_projection;
+mod stale_plans;
 mod store;
 mod store_kit;
 mod store_lost;
-mod store_runner;
 mod wake_up;

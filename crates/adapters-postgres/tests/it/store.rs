@@ -54,8 +54,10 @@ async fn e_11_a_collision_of_advisory_keys_decides_nothing() {
     let key_of_p = key_of_p.await.expect("it has a lock by which it can be found");
     pid.await.expect("it has a backend");
     run(&mut raw, &format!("SELECT pg_advisory_lock({key_of_p})")).await.expect("it is free again");
+    let before = store.database().key_collisions();
     let locked = transact(&store, |mut unit| async move { unit.lock(&key("p")).await }).await;
     assert!(matches!(locked, Ok(Locked::Acquired(_))), "{locked:?}");
+    assert_eq!((before, store.database().key_collisions()), (0, 1), "it is counted");
 }
 
 #[tokio::test]
@@ -380,6 +382,36 @@ async fn e_14_the_tables_of_a_set_up_are_known_by_their_owner() {
     let refused = owns("q", "CREATE TABLE plain (x int)", vec!["plain".to_owned()]).await;
     assert_eq!(refused, by_p("plain"), "also after the statement that failed since it is there");
     assert_eq!(owns("q", "CREATE TABLE mine (x int)", Vec::new()).await, []);
+}
+
+#[tokio::test]
+async fn e_14_a_table_that_somebody_else_creates_during_a_set_up_is_not_taken() {
+    let Some((place, store)) = with_model().await else { return };
+    for text in ["p", "q"] {
+        create(&store, text).await;
+    }
+    // Emptied with p's tables when p is rebuilt, and refused to q: so it must not be p's.
+    let elsewhere = place.raw().await;
+    transact(&store, move |mut unit| async move {
+        let state = lock(&mut unit, &key("p")).await?.state;
+        unit.note_tables().await?;
+        run(unit.tx(), "CREATE TABLE mine (x int)").await.expect("a table");
+        let mut elsewhere = elsewhere;
+        run(&mut elsewhere, "CREATE TABLE theirs (x int)").await.expect("another table");
+        run(unit.tx(), "INSERT INTO theirs VALUES (1)").await.expect("it can be used");
+        assert_eq!(unit.own_tables(&key("p").name, &[]).await?, []);
+        unit.commit(&state, &state).await
+    })
+    .await
+    .expect("nobody is in the way");
+    let taken = transact(&store, |mut unit| async move {
+        lock(&mut unit, &key("q")).await?;
+        let named = ["mine".to_owned(), "theirs".to_owned()];
+        let taken = unit.own_tables(&key("q").name, &named).await?;
+        unit.rollback().await?;
+        Ok(taken.into_iter().map(|taken| taken.table).collect::<Vec<_>>())
+    });
+    assert_eq!(taken.await.expect("nobody is in the way"), ["mine"]);
 }
 
 #[tokio::test]

@@ -10,7 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::error::During;
 
 const MIGRATE: &str = "bring the database up to date";
-const STEPS: &[&str] = &[include_str!("0001_initial.sql"), include_str!("0002_read_model_tables.sql")];
+const STEPS: &[&str] = &[
+    include_str!("0001_initial.sql"),
+    include_str!("0002_read_model_tables.sql"),
+    include_str!("0003_checkpoint_keys.sql"),
+];
 
 /// The version of the tables that this program works with.
 pub(crate) fn latest() -> i64 {
@@ -119,7 +123,8 @@ mod tests {
         .and_then(|()| conn.execute_batch("INSERT INTO highwater_meta VALUES ('schema_version', 1)"))
         .and_then(|()| {
             conn.execute_batch(
-                "INSERT INTO highwater_event VALUES (1, 0, x'00', 's', 's', 0, 'T', 0, '{}', '{}')",
+                "INSERT INTO highwater_event VALUES (1, 0, x'00', 's', 's', 0, 'T', 0, '{}', '{}');
+                 INSERT INTO highwater_checkpoint VALUES ('key', zeroblob(8), zeroblob(8), 0)",
             )
         })
         .unwrap();
@@ -130,6 +135,9 @@ mod tests {
             conn.query_row("SELECT count(*) FROM highwater_event", [], |row| row.get(0)).unwrap();
         assert_eq!(events, 1);
         conn.execute_batch("SELECT projection FROM highwater_read_model_table").unwrap();
+        let stored = "SELECT key FROM highwater_checkpoint_key WHERE stored AND owner IS NULL";
+        let known: String = conn.query_row(stored, [], |row| row.get(0)).unwrap();
+        assert_eq!(known, "key", "a checkpoint that is lost later on is told from one that never was");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use highwater_core::Failure;
 use highwater_sqlite::{SqliteCheckpoints, SqliteDeadLetters, SqliteLog, SqliteStore, SqliteTx};
 use highwater_testkit::contract::{
-    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, StoreFixture, TestTable,
-    outage,
+    CheckpointFixture, ControlFixture, DeadLettersFixture, LogFixture, Outage, OwnedCheckpointsFixture,
+    StoreFixture, TestTable, lose, outage,
 };
 
 use crate::kit::{ENDLESS, Place, options, raw};
@@ -50,6 +50,21 @@ async fn checkpoints(_law: &str) -> Option<CheckpointFixture> {
     let second = Arc::new(SqliteCheckpoints::open(place.file(), &apart).await.expect("the store opens"));
     let outage = without_table(place.file(), "highwater_checkpoint");
     Some(CheckpointFixture::new(store, second).with_outage(outage).keeping(place))
+}
+
+async fn owned_checkpoints(_law: &str) -> Option<OwnedCheckpointsFixture> {
+    let place = Place::new();
+    let apart = options().as_another_process();
+    let store = Arc::new(SqliteCheckpoints::open(place.file(), &options()).await.expect("the store opens"));
+    let second = Arc::new(SqliteCheckpoints::open(place.file(), &apart).await.expect("the store opens"));
+    let outage = without_table(place.file(), "highwater_checkpoint_key");
+    let file = place.file();
+    let lose = lose(move |key| {
+        let gone = raw(&file).execute("DELETE FROM highwater_checkpoint WHERE key = ?1", [key]);
+        assert_eq!(gone, Ok(1), "there is a checkpoint");
+        std::future::ready(())
+    });
+    Some(OwnedCheckpointsFixture::new(store, second, lose).with_outage(outage).keeping(place))
 }
 
 async fn dead_letters(_law: &str) -> Option<DeadLettersFixture> {
@@ -129,6 +144,7 @@ highwater_testkit::event_log_contract!(event_log, super::log);
 highwater_testkit::append_events_contract!(append_events, super::log);
 highwater_testkit::event_log_contract!(event_log_of_two_processes, super::log_of_two);
 highwater_testkit::checkpoint_store_contract!(checkpoint_store, super::checkpoints);
+highwater_testkit::owned_checkpoints_contract!(owned_checkpoints_port, super::owned_checkpoints);
 highwater_testkit::dead_letters_contract!(dead_letters_port, super::dead_letters);
 highwater_testkit::read_model_store_contract!(read_model_store, super::store);
 highwater_testkit::projection_control_contract!(projection_control, super::control);

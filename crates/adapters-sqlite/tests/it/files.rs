@@ -33,7 +33,7 @@ async fn x_12_a_newer_schema_is_refused_naming_both_versions_and_the_file() {
         .execute("UPDATE highwater_meta SET value = 99 WHERE key = 'schema_version'", [])
         .expect("a newer version");
     let error = refused(&place, &options()).await;
-    says(&error, ErrorKind::Unsupported, &["99", "knows up to 2", "test.db"]);
+    says(&error, ErrorKind::Unsupported, &["99", "knows up to 3", "test.db"]);
     assert_eq!(number(&place.raw(), "SELECT value FROM highwater_meta"), 99, "nothing was changed");
 }
 
@@ -120,7 +120,7 @@ async fn without_permission_to_migrate_an_old_file_is_refused_unchanged() {
     let place = Place::new();
     place.raw().execute_batch("CREATE TABLE users (x)").expect("the user's table");
     let error = refused(&place, &options().migrate(false)).await;
-    says(&error, ErrorKind::Invalid, &["version 0", "needs 2", "migrate"]);
+    says(&error, ErrorKind::Invalid, &["version 0", "needs 3", "migrate"]);
     assert_eq!(number(&place.raw(), "SELECT count(*) FROM sqlite_schema"), 1);
     SqliteLog::open(place.file(), &options()).await.expect("it may migrate");
     SqliteLog::open(place.file(), &options().migrate(false)).await.expect("nothing is left to migrate");

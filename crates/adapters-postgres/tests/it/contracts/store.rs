@@ -10,7 +10,8 @@ use highwater_core::Failure;
 use highwater_postgres::sqlx::{AssertSqlSafe, Executor, query, query_as, raw_sql};
 use highwater_postgres::{Database, PgCheckpoints, PgConnection, PgDeadLetters, PgStore};
 use highwater_testkit::contract::{
-    CheckpointFixture, ControlFixture, DeadLettersFixture, Outage, StoreFixture, TestTable, outage,
+    CheckpointFixture, ControlFixture, DeadLettersFixture, Outage, OwnedCheckpointsFixture, StoreFixture,
+    TestTable, lose, outage,
 };
 
 use crate::kit::Place;
@@ -32,6 +33,19 @@ async fn checkpoints(_law: &str) -> Option<CheckpointFixture> {
     let second = Arc::new(PgCheckpoints::new(&place.database().await));
     let outage = without_table(place.clone(), "checkpoint");
     Some(CheckpointFixture::new(store, second).with_outage(outage).keeping(place))
+}
+
+async fn owned_checkpoints(_law: &str) -> Option<OwnedCheckpointsFixture> {
+    let place = Arc::new(Place::new().await?);
+    let store = Arc::new(PgCheckpoints::new(&place.database().await));
+    let second = Arc::new(PgCheckpoints::new(&place.database().await));
+    let outage = without_table(place.clone(), "checkpoint_key");
+    let losing = place.clone();
+    let lose = lose(move |key| {
+        let place = losing.clone();
+        async move { place.execute(&format!("DELETE FROM highwater.checkpoint WHERE key = '{key}'")).await }
+    });
+    Some(OwnedCheckpointsFixture::new(store, second, lose).with_outage(outage).keeping(place))
 }
 
 async fn dead_letters(_law: &str) -> Option<DeadLettersFixture> {
@@ -129,6 +143,7 @@ async fn control(_law: &str) -> Option<ControlFixture<PgStore>> {
 }
 
 highwater_testkit::checkpoint_store_contract!(checkpoint_store, super::checkpoints);
+highwater_testkit::owned_checkpoints_contract!(owned_checkpoints_port, super::owned_checkpoints);
 highwater_testkit::dead_letters_contract!(dead_letters_port, super::dead_letters);
 highwater_testkit::read_model_store_contract!(read_model_store, super::store);
 highwater_testkit::read_model_store_contract!(store_with_one_connection, super::store_of_one_connection);

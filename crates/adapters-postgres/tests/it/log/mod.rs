@@ -7,6 +7,7 @@ mod order;
 mod quiet;
 mod rules_of_appending;
 mod rules_of_reading;
+mod scans;
 mod session;
 mod storage;
 mod stress;

@@ -2,7 +2,7 @@
 
 use highwater_core::ErrorKind;
 use highwater_core::model::{Filter, NewEvent, Partition, RecordedEvent, stream_hash};
-use highwater_core::ports::{AppendEvents, EventLog};
+use highwater_core::ports::{AppendEvents, EventLog, EventReader};
 use highwater_postgres::PgLog;
 use highwater_postgres::sqlx::{AssertSqlSafe, Row, query};
 use highwater_testkit::fixtures::{append_range, append_to, hostile_names, new_event};
@@ -106,9 +106,87 @@ async fn e_2_a_log_survives_being_dumped_and_restored() {
     session.run("ALTER SEQUENCE highwater.position RESTART CACHE 5").await;
     let wrong = restored.check().await.expect("the log answers");
     assert!(wrong.len() == 2 && wrong[0].contains("CACHE 1") && wrong[1].contains("setval"), "{wrong:?}");
+    assert!(wrong[1].contains("highwater migrate"), "{wrong:?}");
     let error = restored.append(&[append_to("x", vec![new_event(99, "A")])]).await.expect_err("it is behind");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert_eq!(read(&mut *all).await, [0; 0]);
+}
+
+/// A log with the events 1, 2, 3 and 5, of which 4 is dead for readers, and whose sequence was set back to 3.
+async fn set_back(place: &Place) -> (PgLog, Box<dyn EventReader>, Session) {
+    let log = PgLog::new(&place.database().await);
+    let mut session = Session::new(place).await;
+    append_range(&log, 0..3).await.expect("the log takes events");
+    session.run("BEGIN").await;
+    session.append("rolled-back").await;
+    session.run("ROLLBACK").await;
+    assert_eq!(session.append("later").await, 5);
+    let mut all = reader(&log).await;
+    assert_eq!(read(&mut *all).await, [1, 2, 3, 5], "a reader has passed number 4");
+    session.run("SELECT setval('highwater.position', 3)").await;
+    (log, all, session)
+}
+
+#[tokio::test]
+async fn e_2_an_append_below_the_settled_mark_is_refused() {
+    let Some(place) = Place::new().await else { return };
+    let (log, mut all, mut session) = set_back(&place).await;
+    // What it would draw is free, but behind every reader.
+    let by_function = r#"SELECT * FROM highwater.append('new', '{"type": "A"}')"#;
+    for _ in 0..2 {
+        let error = log.append(&[append_to("x", vec![new_event(99, "A")])]).await.expect_err("it is behind");
+        assert_eq!((error.kind(), error.backend_code()), (ErrorKind::Corrupt, Some("HW003")), "{error:?}");
+        assert!(error.chain().contains("highwater migrate"), "{}", error.chain());
+        assert_eq!(session.refused(by_function).await, "HW003");
+    }
+    let mut connection = place.raw().await;
+    let error = log.append_in(&mut connection, &[append_to("x", vec![new_event(99, "A")])]).await;
+    assert_eq!(error.expect_err("it is behind").backend_code(), Some("HW003"));
+    assert_eq!(session.number("SELECT last_value FROM highwater.position").await, 3, "no number was drawn");
+    assert_eq!(read(&mut *all).await, [0; 0]);
+
+    // Readers have noted how far they are, and the events themselves are gone: the mark alone tells.
+    session.run("SELECT highwater.note_settled(5); DELETE FROM highwater.event WHERE position > 3").await;
+    assert_eq!(session.refused(by_function).await, "HW003");
+    session.run("SELECT setval('highwater.position', 5)").await;
+    assert_eq!(session.append("new").await, 6);
+    assert_eq!(read(&mut *all).await, [6]);
+}
+
+#[tokio::test]
+async fn e_2_a_sequence_that_was_set_back_is_set_forward_when_the_log_is_opened() {
+    let Some(place) = Place::new().await else { return };
+    let (_, mut all, mut session) = set_back(&place).await;
+    // Not by whoever may not change our tables: it is told what to do.
+    let options = place.options().migrate(false);
+    let looks = highwater_postgres::Database::open(&place.url(), &options).await.expect("it opens");
+    let error = PgLog::new(&looks).ensure_sound().await.expect_err("it is behind");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert!(error.chain().contains("highwater migrate"), "{}", error.chain());
+
+    // Several who open it at once, one of them while an append is under way, do it once.
+    let mut open = Session::new(&place).await;
+    open.run("BEGIN; LOCK TABLE highwater.event IN ROW EXCLUSIVE MODE").await;
+    let logs = [PgLog::new(&place.database().await), PgLog::new(&place.database().await)];
+    let both = async { tokio::join!(logs[0].ensure_sound(), logs[1].ensure_sound()) };
+    let waiting =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'highwater.event'::regclass AND NOT granted";
+    let (both, ()) = tokio::join!(both, async {
+        while session.number(waiting).await < 2 {
+            tokio::task::yield_now().await;
+        }
+        open.run("COMMIT").await;
+    });
+    both.0.and(both.1).expect("it is mended");
+    assert_eq!(session.number("SELECT last_value FROM highwater.position").await, 5);
+    logs[0].append(&[append_to("x", vec![new_event(99, "A")])]).await.expect("it is sound");
+    assert_eq!(read(&mut *all).await, [6], "no reader has passed it");
+
+    // What a number cannot mend is left to a person.
+    session.run("ALTER SEQUENCE highwater.position RESTART CACHE 5").await;
+    let error = logs[0].ensure_sound().await.expect_err("numbers in stock are lost");
+    assert!(error.chain().contains("CACHE 1"), "{}", error.chain());
+    assert_eq!(session.number("SELECT last_value FROM highwater.position").await, 1, "nothing was changed");
 }
 
 #[tokio::test]

@@ -1,10 +1,6 @@
-//! Checkpoints of runners that are not transactional.
-//!
-//! The halves of a position are `numeric(20, 0)`: the server compares them itself, and every bit of a `u64`
-//! counts. Keys are in the order of their bytes, so a prefix is a range.
+//! The port without owners.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Advance, Checkpoint, Position};
@@ -15,21 +11,19 @@ use crate::database::Database;
 use crate::error::During;
 use crate::text::{end_of, escaped};
 
+use super::rows::{CHECKPOINT, advance_in, check_key, checkpoint_in, each, no_answer};
+
 const READ: &str = "read a checkpoint";
 const SET: &str = "set a checkpoint";
 const RESET: &str = "reset a checkpoint";
+const DELETE: &str = "delete a checkpoint";
 const SCAN: &str = "scan checkpoints";
 const CLEAR: &str = "clear checkpoints";
-const MAX_KEY_BYTES: usize = 1024;
-/// What [`checkpoint_in`] reads.
-const CHECKPOINT: &str =
-    "\"commit\"::text, \"prepare\"::text, (extract(epoch FROM updated_at) * 1000000)::bigint";
-const RANGE: &str = "key >= $1 AND ($2::text IS NULL OR key < $2)";
 
-/// Checkpoints in a PostgreSQL database. Cheap to clone.
+/// Checkpoints in a PostgreSQL database, with their owners; leases go by the server's clock. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PgCheckpoints {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl PgCheckpoints {
@@ -56,7 +50,7 @@ impl CheckpointStore for PgCheckpoints {
 
     async fn set_if_newer(&self, key: &str, to: Position) -> Result<Advance, Error> {
         let answers = self.set_many_if_newer(&[(key.to_owned(), to)]).await?;
-        answers.into_iter().next().ok_or_else(|| no_answer(key))
+        answers.into_iter().next().ok_or_else(|| no_answer(SET, key))
     }
 
     async fn set_many_if_newer(&self, entries: &[(String, Position)]) -> Result<Vec<Advance>, Error> {
@@ -80,30 +74,26 @@ impl CheckpointStore for PgCheckpoints {
             .fetch_all(&mut *self.database.connection(SET).await?)
             .await
             .during(SET)?;
-        if rows.len() != entries.len() {
-            return Err(no_answer(&entries[0].0));
-        }
-        rows.iter().zip(entries).map(|(row, (key, to))| advance_of(row, key, *to)).collect()
+        each(&rows, entries, SET, |(key, _)| key, |columns, (key, to)| advance_in(columns, key, *to))
     }
 
     async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
         check_key(key)?;
-        let statement = self.database.names().sql(
-            "UPDATE highwater.checkpoint SET \"commit\" = $2::numeric, \"prepare\" = $3::numeric,
-                 updated_at = clock_timestamp()
-             WHERE key = $1 AND \"commit\" = $4::numeric AND \"prepare\" = $5::numeric",
-        );
+        let statement = self
+            .database
+            .names()
+            .sql("SELECT highwater.reset_checkpoint($1, $2::numeric, $3::numeric, $4::numeric, $5::numeric)");
         loop {
-            let done = sqlx::query(statement.safe())
+            let done: bool = sqlx::query_scalar(statement.safe())
                 .bind(escaped(key))
                 .bind(to.commit().to_string())
                 .bind(to.prepare().to_string())
                 .bind(expected.commit().to_string())
                 .bind(expected.prepare().to_string())
-                .execute(&mut *self.database.connection(RESET).await?)
+                .fetch_one(&mut *self.database.connection(RESET).await?)
                 .await
                 .during(RESET)?;
-            if done.rows_affected() > 0 {
+            if done {
                 return Ok(Advance::Applied);
             }
             match self.get(key).await? {
@@ -119,13 +109,12 @@ impl CheckpointStore for PgCheckpoints {
 
     async fn delete(&self, key: &str) -> Result<bool, Error> {
         check_key(key)?;
-        let statement = self.database.names().sql("DELETE FROM highwater.checkpoint WHERE key = $1");
-        let done = sqlx::query(statement.safe())
+        let statement = self.database.names().sql("SELECT highwater.delete_checkpoint($1)");
+        sqlx::query_scalar(statement.safe())
             .bind(escaped(key))
-            .execute(&mut *self.database.connection("delete a checkpoint").await?)
+            .fetch_one(&mut *self.database.connection(DELETE).await?)
             .await
-            .during("delete a checkpoint")?;
-        Ok(done.rows_affected() > 0)
+            .during(DELETE)
     }
 
     async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<CheckpointPage, Error> {
@@ -133,7 +122,8 @@ impl CheckpointStore for PgCheckpoints {
         let limit = limit.max(1);
         let sql = format!(
             "SELECT key, {CHECKPOINT} FROM highwater.checkpoint
-             WHERE {RANGE} AND ($3::text IS NULL OR key > $3) ORDER BY key LIMIT $4"
+             WHERE key >= $1 AND ($2::text IS NULL OR key < $2) AND ($3::text IS NULL OR key > $3)
+             ORDER BY key LIMIT $4"
         );
         let rows = sqlx::query(self.database.names().sql(&sql).safe())
             .bind(&*prefix)
@@ -162,43 +152,14 @@ impl CheckpointStore for PgCheckpoints {
                 .because("an empty prefix means every checkpoint there is; name a prefix"));
         }
         let prefix = escaped(prefix);
-        let sql = if dry_run {
-            format!("SELECT FROM highwater.checkpoint WHERE {RANGE}")
-        } else {
-            format!("DELETE FROM highwater.checkpoint WHERE {RANGE}")
-        };
-        let done = sqlx::query(self.database.names().sql(&sql).safe())
+        let statement = self.database.names().sql("SELECT highwater.clear_checkpoints($1, $2, $3)");
+        let keys: i64 = sqlx::query_scalar(statement.safe())
             .bind(&*prefix)
             .bind(end_of(&prefix))
-            .execute(&mut *self.database.connection(CLEAR).await?)
+            .bind(dry_run)
+            .fetch_one(&mut *self.database.connection(CLEAR).await?)
             .await
             .during(CLEAR)?;
-        Ok(done.rows_affected())
+        Ok(keys.unsigned_abs())
     }
-}
-
-fn check_key(key: &str) -> Result<(), Error> {
-    if key.is_empty() || key.len() > MAX_KEY_BYTES {
-        return Err(Error::new(ErrorKind::Invalid, "use a checkpoint")
-            .with("bytes", key.len())
-            .because(format!("a key has 1 to {MAX_KEY_BYTES} bytes of UTF-8")));
-    }
-    Ok(())
-}
-
-fn no_answer(key: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, SET).with("key", key).because("the server has not answered for each key")
-}
-
-fn checkpoint_in(columns: &mut Columns<'_>) -> Result<Checkpoint, Error> {
-    Ok(Checkpoint { position: columns.position()?, updated_at_micros: columns.take()? })
-}
-
-fn advance_of(row: &PgRow, key: &str, to: Position) -> Result<Advance, Error> {
-    let mut columns = Columns::from(row, 0, SET);
-    if columns.take()? {
-        return Ok(Advance::Applied);
-    }
-    let current = columns.position().map_err(|error| error.with("key", key))?;
-    Ok(if current == to { Advance::Unchanged } else { Advance::Stale { current } })
 }

@@ -1,0 +1,187 @@
+//! The port with owners.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_redis::redis::{Value, pipe};
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::Checkpoint;
+use highwater_core::ports::{GroupClaim, GroupOwner, OwnedAdvance, OwnedCheckpoints, OwnedEntry};
+
+use crate::reply::{Fields, integer};
+use crate::script::Call;
+use crate::server::{Again, Way};
+
+use super::answer::{Moved, micros, no_position};
+use super::store::{RedisCheckpoints, check_key, log};
+
+const CLAIM: &str = "claim a checkpoint";
+const ADVANCE: &str = "advance checkpoints";
+const RELEASE: &str = "release a checkpoint";
+const OWNER: &str = "read the owner of a checkpoint";
+const REMEMBERS: &str = "look for the registry of checkpoints";
+/// The longest lease: a century. Together with any time it is a number that the scripts count with exactly.
+const LONGEST_MICROS: u64 = 100 * 366 * 86_400 * 1_000_000;
+
+/// What the script of a claim answers.
+enum Claimed {
+    Decided(GroupClaim),
+    /// There is no such hash, and none was to be created.
+    Unknown,
+}
+
+impl RedisCheckpoints {
+    async fn try_claim(
+        &self,
+        key: &str,
+        owner: &str,
+        lease: Duration,
+        create: &'static str,
+    ) -> Result<Claimed, Error> {
+        let call = Call::on(self.redis.names().checkpoint(key)).arg(owner).arg(leased(lease)).arg(create);
+        let answer = self.redis.run_one(Way::Link, Again::Safe, CLAIM, &self.scripts.claim, call).await?;
+        claimed(answer).map_err(|error| error.with("key", key))
+    }
+
+    async fn is_registered(&self, key: &str) -> Result<bool, Error> {
+        let mut commands = pipe();
+        commands.cmd("SISMEMBER").arg(self.redis.names().registry()).arg(key);
+        self.one_integer(CLAIM, &commands).await.map(|found| found > 0)
+    }
+
+    async fn one_integer(
+        &self,
+        operation: &'static str,
+        commands: &deadpool_redis::redis::Pipeline,
+    ) -> Result<u64, Error> {
+        let answers = self.redis.flight(Way::Link, Again::Safe, operation, commands).await?;
+        let answer = answers.into_iter().next().unwrap_or_default();
+        integer(operation, answer).map_err(|error| self.redis.at(error))
+    }
+}
+
+#[async_trait]
+impl OwnedCheckpoints for RedisCheckpoints {
+    async fn claim(&self, key: &str, owner: &str, lease: Duration) -> Result<GroupClaim, Error> {
+        check_key(key)?;
+        let mut claim = self.try_claim(key, owner, lease, "0").await?;
+        if matches!(claim, Claimed::Unknown) {
+            if self.is_registered(key).await? {
+                return Err(Error::new(ErrorKind::CheckpointLost, CLAIM).with("key", key).because(
+                    "there was a checkpoint and the server has lost it: set it to where to go on, or delete the key \
+                     to begin anew",
+                ));
+            }
+            claim = self.try_claim(key, owner, lease, "1").await?;
+        }
+        let Claimed::Decided(claim) = claim else {
+            return Err(Error::new(ErrorKind::Corrupt, CLAIM).with("key", key));
+        };
+        if let GroupClaim::Won { checkpoint: Some(_), .. } = claim {
+            // The registry may have been lost by itself.
+            self.register(CLAIM, &[key]).await?;
+        }
+        log("claim", key, position_of(&claim), None);
+        Ok(claim)
+    }
+
+    async fn advance_owned(
+        &self,
+        owner: &str,
+        lease: Duration,
+        entries: &[OwnedEntry],
+    ) -> Result<Vec<OwnedAdvance>, Error> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        entries.iter().try_for_each(|entry| check_key(&entry.key))?;
+        let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        let lease = leased(lease);
+        let call = |index: usize, create: &'static str| {
+            let OwnedEntry { key, epoch, to } = &entries[index];
+            let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
+            Call::on(self.redis.names().checkpoint(key))
+                .arg(owner)
+                .arg(epoch.to_string())
+                .arg(lease.as_str())
+                .arg(half(to.map(|to| to.commit())))
+                .arg(half(to.map(|to| to.prepare())))
+                .arg(create)
+        };
+        let outcomes = self.advance(ADVANCE, &self.scripts.advance, &keys, call).await?;
+        let answers = outcomes.into_iter().zip(entries).map(|(outcome, entry)| {
+            log("advance_owned", &entry.key, entry.to, None);
+            match outcome {
+                Moved::Advanced(advance) => Ok(OwnedAdvance::Owned(Some(advance))),
+                Moved::Renewed => Ok(OwnedAdvance::Owned(None)),
+                Moved::Lost => Ok(OwnedAdvance::Lost),
+                Moved::Missing => Err(Error::new(ErrorKind::Corrupt, ADVANCE).with("key", &entry.key)),
+            }
+        });
+        answers.collect()
+    }
+
+    async fn release(&self, key: &str, owner: &str, epoch: u64) -> Result<bool, Error> {
+        check_key(key)?;
+        let call = Call::on(self.redis.names().checkpoint(key)).arg(owner).arg(epoch.to_string());
+        // A second time it would find that it is released already.
+        let answer =
+            self.redis.run_one(Way::Link, Again::Unsafe, RELEASE, &self.scripts.release, call).await?;
+        let released = Fields::of(RELEASE, answer)?.text()? == "released";
+        log("release", key, None, None);
+        Ok(released)
+    }
+
+    async fn owner(&self, key: &str) -> Result<Option<GroupOwner>, Error> {
+        check_key(key)?;
+        let call = Call::on(self.redis.names().checkpoint(key));
+        let answer = self.redis.run_one(Way::Link, Again::Safe, OWNER, &self.scripts.owner, call).await?;
+        let mut fields = Fields::of(OWNER, answer)?;
+        log("owner", key, None, None);
+        if fields.text()? == "nobody" {
+            return Ok(None);
+        }
+        let (epoch, generation) = (fields.number()?, fields.number()?);
+        let owner = fields.text()?;
+        Ok(Some(GroupOwner { owner, epoch, generation, remaining: Duration::from_micros(fields.number()?) }))
+    }
+
+    async fn remembers(&self) -> Result<bool, Error> {
+        let mut commands = pipe();
+        commands.cmd("EXISTS").arg(self.redis.names().registry());
+        self.one_integer(REMEMBERS, &commands).await.map(|found| found > 0)
+    }
+}
+
+fn claimed(answer: Value) -> Result<Claimed, Error> {
+    let mut fields = Fields::of(CLAIM, answer)?;
+    Ok(match fields.text()?.as_str() {
+        "held" => Claimed::Decided(GroupClaim::Held {
+            owner: fields.text()?,
+            remaining: Duration::from_micros(fields.number()?),
+        }),
+        "won" => {
+            let (epoch, generation) = (fields.number()?, fields.number()?);
+            let position = fields.maybe_position()?;
+            let updated_at_micros = micros(fields.bytes()?.as_deref());
+            let checkpoint = position.map(|position| Checkpoint { position, updated_at_micros });
+            Claimed::Decided(GroupClaim::Won { epoch, generation, checkpoint })
+        }
+        "unknown" => Claimed::Unknown,
+        "corrupt" => return Err(no_position(CLAIM, &fields.text()?, &fields.text()?)),
+        other => return Err(fields.corrupt(&format!("`{other}` is no outcome of a claim"))),
+    })
+}
+
+fn position_of(claim: &GroupClaim) -> Option<highwater_core::model::Position> {
+    match claim {
+        GroupClaim::Won { checkpoint, .. } => checkpoint.map(|checkpoint| checkpoint.position),
+        GroupClaim::Held { .. } => None,
+    }
+}
+
+/// A lease in microseconds.
+fn leased(lease: Duration) -> String {
+    u64::try_from(lease.as_micros()).unwrap_or(u64::MAX).min(LONGEST_MICROS).to_string()
+}

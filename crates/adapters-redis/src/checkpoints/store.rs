@@ -1,0 +1,232 @@
+//! The port without owners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_redis::redis::{Value, pipe};
+
+use highwater_core::error::{Error, ErrorKind};
+use highwater_core::model::{Advance, Checkpoint, Position};
+use highwater_core::ports::{CheckpointPage, CheckpointStore};
+
+use crate::error::corrupt;
+use crate::reply::integer;
+use crate::script::{Call, Script};
+use crate::server::{Again, Redis, Way};
+
+use super::answer::{Moved, ask_for, checkpoint_of, moved};
+use super::scripts::Scripts;
+
+const READ: &str = "read a checkpoint";
+pub(super) const SET: &str = "set a checkpoint";
+const RESET: &str = "reset a checkpoint";
+const DELETE: &str = "delete a checkpoint";
+const MAX_KEY_BYTES: usize = 1024;
+/// What each debug line says of where it is from.
+pub(super) const COMPONENT: &str = "redis_checkpoints";
+
+/// Checkpoints in Redis, with their owners; leases and time stamps go by the server's clock. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RedisCheckpoints {
+    pub(super) redis: Redis,
+    pub(super) scripts: Arc<Scripts>,
+}
+
+impl RedisCheckpoints {
+    /// The checkpoints in this server, below its prefix.
+    #[must_use]
+    pub fn new(redis: &Redis) -> Self {
+        Self { redis: redis.clone(), scripts: Arc::new(Scripts::new()) }
+    }
+
+    /// Runs a script that moves, once for each call; where it answers that there is no checkpoint, its key is
+    /// registered and the call made again, now with the permission to create one.
+    pub(super) async fn advance(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        keys: &[&str],
+        call: impl Fn(usize, &'static str) -> Call,
+    ) -> Result<Vec<Moved>, Error> {
+        let calls: Vec<_> = (0..keys.len()).map(|index| call(index, "0")).collect();
+        let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
+        let mut outcomes = each(operation, keys, answers)?;
+        let missing: Vec<_> =
+            (0..keys.len()).filter(|index| matches!(outcomes[*index], Moved::Missing)).collect();
+        if missing.is_empty() {
+            return Ok(outcomes);
+        }
+        let of_missing: Vec<_> = missing.iter().map(|index| keys[*index]).collect();
+        self.register(operation, &of_missing).await?;
+        let calls: Vec<_> = missing.iter().map(|index| call(*index, "1")).collect();
+        let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
+        for (index, outcome) in missing.into_iter().zip(each(operation, &of_missing, answers)?) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    /// Makes sure that it is remembered that there was a checkpoint.
+    pub(super) async fn register(&self, operation: &'static str, keys: &[&str]) -> Result<(), Error> {
+        let mut commands = pipe();
+        commands.cmd("SADD").arg(self.redis.names().registry());
+        for key in keys {
+            commands.arg(*key);
+        }
+        let answers = self.redis.flight(Way::Link, Again::Safe, operation, &commands).await?;
+        for answer in answers {
+            integer(operation, answer)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn set_all(
+        &self,
+        entries: &[(&str, Position)],
+        ttl: Option<u64>,
+    ) -> Result<Vec<Advance>, Error> {
+        let keys: Vec<_> = entries.iter().map(|(key, _)| *key).collect();
+        let ttl = ttl.map_or_else(String::new, |ttl| ttl.to_string());
+        let call = |index: usize, create: &'static str| {
+            let (key, to) = entries[index];
+            on(&self.redis, key, to).arg(ttl.as_str()).arg(create)
+        };
+        let outcomes = self.advance(SET, &self.scripts.set, &keys, call).await?;
+        outcomes.into_iter().zip(&keys).map(|(outcome, key)| decided(SET, key, outcome)).collect()
+    }
+
+    /// The checkpoints of these keys, in order.
+    pub(super) async fn read_all(
+        &self,
+        way: Way,
+        operation: &'static str,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Checkpoint>>, Error> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(100) {
+            let mut commands = pipe();
+            for key in keys {
+                ask_for(&mut commands, &self.redis.names().checkpoint(key));
+            }
+            let mut answers = self.redis.flight(way, Again::Safe, operation, &commands).await?.into_iter();
+            for key in keys {
+                let checkpoint = checkpoint_of(operation, &mut answers);
+                found.push(checkpoint.map_err(|error| self.redis.at(error).with("key", key))?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn read(&self, key: &str) -> Result<Option<Checkpoint>, Error> {
+        let found = self.read_all(Way::Link, READ, &[key]).await?;
+        found.into_iter().next().ok_or_else(|| corrupt(READ, "the server has not answered"))
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for RedisCheckpoints {
+    async fn get(&self, key: &str) -> Result<Option<Checkpoint>, Error> {
+        check_key(key)?;
+        let found = self.read(key).await?;
+        log("get", key, found.map(|checkpoint| checkpoint.position), None);
+        Ok(found)
+    }
+
+    async fn set_if_newer(&self, key: &str, to: Position) -> Result<Advance, Error> {
+        check_key(key)?;
+        let answers = self.set_all(&[(key, to)], None).await?;
+        log("set_if_newer", key, Some(to), None);
+        answers.into_iter().next().ok_or_else(|| corrupt(SET, "the server has not answered"))
+    }
+
+    async fn set_many_if_newer(&self, entries: &[(String, Position)]) -> Result<Vec<Advance>, Error> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        entries.iter().try_for_each(|(key, _)| check_key(key))?;
+        let borrowed: Vec<_> = entries.iter().map(|(key, to)| (key.as_str(), *to)).collect();
+        let answers = self.set_all(&borrowed, None).await?;
+        for (key, to) in borrowed {
+            log("set_many_if_newer", key, Some(to), None);
+        }
+        Ok(answers)
+    }
+
+    async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
+        check_key(key)?;
+        let call =
+            on(&self.redis, key, to).arg(expected.commit().to_string()).arg(expected.prepare().to_string());
+        // A second time it would find what it has written itself, and call it stale.
+        let answer = self.redis.run_one(Way::Link, Again::Unsafe, RESET, &self.scripts.reset, call).await?;
+        let outcome = moved(RESET, answer).map_err(|error| error.with("key", key))?;
+        log("reset", key, Some(to), None);
+        decided(RESET, key, outcome)
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        let mut commands = pipe();
+        commands.cmd("SREM").arg(self.redis.names().registry()).arg(key);
+        commands.cmd("UNLINK").arg(self.redis.names().checkpoint(key));
+        let answers = self.redis.flight(Way::Link, Again::Unsafe, DELETE, &commands).await?;
+        let mut known = 0;
+        for answer in answers {
+            known += integer(DELETE, answer).map_err(|error| self.redis.at(error))?;
+        }
+        log("delete", key, None, None);
+        Ok(known > 0)
+    }
+
+    async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<CheckpointPage, Error> {
+        self.scan_page(prefix, after, limit).await
+    }
+
+    async fn clear(&self, prefix: &str, dry_run: bool) -> Result<u64, Error> {
+        self.clear_literally(prefix, self.redis.options().page, dry_run).await
+    }
+}
+
+pub(super) fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(Error::new(ErrorKind::Invalid, "use a checkpoint")
+            .with("bytes", key.len())
+            .because(format!("a key has 1 to {MAX_KEY_BYTES} bytes of UTF-8")));
+    }
+    Ok(())
+}
+
+/// A call on a key with a position.
+pub(super) fn on(redis: &Redis, key: &str, to: Position) -> Call {
+    Call::on(redis.names().checkpoint(key)).arg(to.commit().to_string()).arg(to.prepare().to_string())
+}
+
+fn each(operation: &'static str, keys: &[&str], answers: Vec<Value>) -> Result<Vec<Moved>, Error> {
+    let read =
+        |(answer, key): (Value, &&str)| moved(operation, answer).map_err(|error| error.with("key", key));
+    answers.into_iter().zip(keys).map(read).collect()
+}
+
+/// An outcome of a move by anybody.
+pub(super) fn decided(operation: &'static str, key: &str, outcome: Moved) -> Result<Advance, Error> {
+    match outcome {
+        Moved::Advanced(advance) => Ok(advance),
+        Moved::Missing => Err(Error::new(ErrorKind::NotFound, operation).with("key", key)),
+        Moved::Lost | Moved::Renewed => {
+            Err(corrupt(operation, "the server has answered another question").with("key", key))
+        }
+    }
+}
+
+/// One line an operation.
+pub(super) fn log(method: &'static str, key: &str, position: Option<Position>, ttl: Option<Duration>) {
+    tracing::debug!(
+        component = COMPONENT,
+        method,
+        key,
+        commit = position.map(Position::commit),
+        prepare = position.map(Position::prepare),
+        ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        "checkpoint"
+    );
+}
