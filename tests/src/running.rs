@@ -46,7 +46,10 @@ impl Output {
     }
 }
 
-/// A process that runs. Dropping it kills it.
+/// How much is shown of what a process said when its test fails.
+const LAST_LINES: usize = 30;
+
+/// A process that runs. Dropping it kills it; if that is since its test fails, it shows what it said last.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -139,6 +142,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.stderr();
+            let last = said.lines().count().saturating_sub(LAST_LINES);
+            eprintln!("the end of what {} said:", self.args);
+            said.lines().skip(last).for_each(|line| eprintln!("{line}"));
+        }
         // A process that has ended already cannot be killed, which is as well.
         if self.child.kill().is_ok() && self.child.wait().is_err() {
             eprintln!("a process could not be waited for: {}", self.args);

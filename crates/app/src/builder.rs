@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::Error;
 use highwater_core::model::{Filter, Pattern, ProjectionName};
 use highwater_core::policy::{ClassifyError, OnFailure};
-use highwater_core::ports::{DynProjection, EventLog, Observer, Projection};
-use highwater_core::settings::{ProjectionSettings, StartFrom};
+use highwater_core::ports::{
+    DeadLetters, DynProjection, EventLog, Handler, HandlerObserver, Observer, OwnedCheckpoints,
+    PersistenceObserver, Projection,
+};
+use highwater_core::settings::{PersistenceSettings, ProjectionSettings, StartFrom};
 use highwater_runtime::Environment;
 use highwater_runtime::projection::{ProjectionDefinition, StartOptions};
 
+use crate::handlers::{HandlerOptions, HandlerPlan, HandlerStores, PlannedHandler, RunningHandlers};
 use crate::highwater::Highwater;
 use crate::plan::Planned;
 use crate::stage::{NoStore, Opened, Stage};
@@ -121,6 +126,7 @@ pub struct Builder<S: BuilderStage> {
     log: Option<Arc<dyn EventLog>>,
     environment: Environment,
     planned: Vec<Planned<S::Tx>>,
+    handlers: HandlerPlan,
     problems: Vec<String>,
 }
 
@@ -153,6 +159,7 @@ impl Builder<NoStore> {
             log: None,
             environment: Environment::new(),
             planned: Vec::new(),
+            handlers: HandlerPlan::default(),
             problems: Vec::new(),
         }
     }
@@ -191,6 +198,7 @@ impl Builder<NoStore> {
             log: self.log,
             environment: self.environment,
             planned: Vec::new(),
+            handlers: self.handlers,
             problems: self.problems,
         }
     }
@@ -237,6 +245,80 @@ impl<S: BuilderStage> Builder<S> {
         self.planned(name, Arc::new(projection), String::new(), options)
     }
 
+    /// A handler: each event at least once, in the order of its stream. A closure is one:
+    /// `|event: RecordedEvent| async move { … }`. Its name is the key of its checkpoint.
+    #[must_use]
+    pub fn handler<H: Handler>(
+        self,
+        name: &str,
+        handler: H,
+        options: impl FnOnce(HandlerOptions) -> HandlerOptions,
+    ) -> Self {
+        self.planned_handler(PlannedHandler {
+            name: name.into(),
+            handler: Arc::new(handler),
+            options: options(HandlerOptions::default()),
+            close: None,
+        })
+    }
+
+    /// Where handlers keep their checkpoints. Default: in the store's own database. All handlers of this builder
+    /// share one persistence worker, which writes them.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: Arc<dyn OwnedCheckpoints>) -> Self {
+        self.handlers.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Where events go that a handler gives up. Default: into the store's own database.
+    #[must_use]
+    pub fn dead_letters(mut self, dead_letters: Arc<dyn DeadLetters>) -> Self {
+        self.handlers.dead_letters = Some(dead_letters);
+        self
+    }
+
+    /// The settings of the worker that writes the checkpoints of handlers.
+    #[must_use]
+    pub fn persistence(mut self, change: impl FnOnce(&mut PersistenceSettings)) -> Self {
+        change(&mut self.handlers.persistence);
+        self
+    }
+
+    /// How long a handler's claim holds without being renewed: after so long another process takes over from one
+    /// that has died. Default: 10 s.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.handlers.lease = lease;
+        self
+    }
+
+    /// Who is told what happens to handlers. Default: nobody; [`crate::HandlerLog`] writes log lines.
+    #[must_use]
+    pub fn handler_observer(mut self, observer: Arc<dyn HandlerObserver>) -> Self {
+        self.handlers.observer = observer;
+        self
+    }
+
+    /// Who is told what happens to the worker that writes the checkpoints of handlers. Default: nobody;
+    /// [`crate::PersistenceLog`] writes log lines.
+    #[must_use]
+    pub fn persistence_observer(mut self, observer: Arc<dyn PersistenceObserver>) -> Self {
+        self.handlers.persistence_observer = observer;
+        self
+    }
+
+    /// All handlers at once, with what they share.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn planned_handlers(mut self, handlers: HandlerPlan) -> Self {
+        self.handlers = handlers;
+        self
+    }
+
+    fn planned_handler(mut self, handler: PlannedHandler) -> Self {
+        self.handlers.planned.push(handler);
+        self
+    }
+
     pub(crate) fn planned(
         mut self,
         name: &str,
@@ -269,8 +351,8 @@ impl<S: BuilderStage> Builder<S> {
     /// All that is wrong with what was asked for (E-14, X-7).
     fn problems(&mut self) -> Vec<String> {
         let mut problems = std::mem::take(&mut self.problems);
-        if self.planned.is_empty() && problems.is_empty() {
-            problems.push("nothing to run: name at least one projection".to_owned());
+        if self.planned.is_empty() && self.handlers.planned.is_empty() && problems.is_empty() {
+            problems.push("nothing to run: name at least one projection or handler".to_owned());
         }
         let mut makers: BTreeMap<String, &ProjectionName> = BTreeMap::new();
         let mut names: Vec<&ProjectionName> = Vec::new();
@@ -295,13 +377,15 @@ impl<S: BuilderStage> Builder<S> {
                 }
             }
         }
+        let taken = self.planned.iter().map(|planned| planned.definition.name.as_str());
+        problems.extend(self.handlers.problems(taken));
         problems
     }
 }
 
 impl<S: Stage> Builder<S> {
-    /// Connects, checks everything, and starts the projections. Each becomes the owner of its read model, or
-    /// stands by while another instance is.
+    /// Connects, checks everything, and starts the projections and handlers. Each becomes the owner of its read model
+    /// or its checkpoint, or stands by while another instance is.
     ///
     /// # Errors
     /// All that is not valid, or why a backend cannot be used.
@@ -310,7 +394,8 @@ impl<S: Stage> Builder<S> {
         if !problems.is_empty() {
             return Err(StartError::Invalid(problems));
         }
-        let Opened { store_for_projection, control, log, classifier, close } = self.stage.open().await?;
+        let Opened { store_for_projection, control, log, handlers: own, classifier, close } =
+            self.stage.open().await?;
         let Some(log) = self.log.or(log) else {
             return Err(StartError::Invalid(vec![
                 "no event log: this store has none of its own, so name one with `.log(..)`".to_owned(),
@@ -320,14 +405,46 @@ impl<S: Stage> Builder<S> {
         if let Some(classifier) = classifier {
             environment.classifier = environment.classifier.with(classifier);
         }
-        Ok(Highwater::start(environment, log, control, store_for_projection.into(), self.planned, close))
+        let handlers = if self.handlers.planned.is_empty() {
+            RunningHandlers::default()
+        } else {
+            let stores = stores(&self.handlers, own)?;
+            RunningHandlers::start(self.handlers, stores, &log, &environment)?
+        };
+        let mut highwater =
+            Highwater::start(environment, log, control, store_for_projection.into(), self.planned, close);
+        highwater.handlers = handlers;
+        Ok(highwater)
     }
+}
+
+/// Where handlers keep what outlives them: as they were told, else in the store's own database.
+fn stores(plan: &HandlerPlan, own: Option<HandlerStores>) -> Result<HandlerStores, StartError> {
+    let own_letters = own.as_ref().and_then(|own| own.dead_letters.clone());
+    let dead_letters = plan.dead_letters.clone().or(own_letters);
+    let stores = match (&plan.checkpoints, own) {
+        (Some(checkpoints), _) => {
+            HandlerStores { checkpoints: checkpoints.clone(), dead_letters, shown: "checkpoints".to_owned() }
+        }
+        (None, Some(own)) => HandlerStores { dead_letters, ..own },
+        (None, None) => {
+            return Err(StartError::Invalid(vec![
+                "no checkpoint store: this store has none of its own, so name one with `.checkpoints(..)`"
+                    .to_owned(),
+            ]));
+        }
+    };
+    Ok(stores)
 }
 
 impl<S: BuilderStage> fmt::Debug for Builder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.planned.iter().map(|planned| &planned.definition.name).collect();
-        f.debug_struct("Builder").field("projections", &names).finish_non_exhaustive()
+        let handlers: Vec<_> = self.handlers.planned.iter().map(|planned| &planned.name).collect();
+        f.debug_struct("Builder")
+            .field("projections", &names)
+            .field("handlers", &handlers)
+            .finish_non_exhaustive()
     }
 }
 

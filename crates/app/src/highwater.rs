@@ -9,11 +9,14 @@ use highwater_core::model::{Position, ProjectionPart};
 use highwater_core::ports::{EventLog, Moment, ProjectionControl, ReadModelStore};
 use highwater_core::{Error, ErrorKind};
 use highwater_runtime::Environment;
+use highwater_runtime::catch_up::{CatchUpHandle, CatchUpStatus, CatchUpStatusCell};
+use highwater_runtime::persistence::Persistence;
 use highwater_runtime::projection::{
     Phase, ProjectionStatus, RewindTo, Rewound, RunEnd, Spreading, StatusCell,
 };
 use highwater_runtime::supervise::{Finished, Supervisor};
 
+use crate::handlers::{RunningHandlers, all_done as all_handlers_done};
 use crate::parts::{Running, whole, worst};
 use crate::plan::{OnStore, Planned};
 use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
@@ -23,26 +26,31 @@ use crate::wait::{Waited, wait_for};
 /// How often the state row of a projection that is being started is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Projections that are running. Dropping it stops them at once: running batches roll back.
+/// Projections and handlers that are running. Dropping it stops them at once: running batches roll back, and events
+/// that are being handled are handled again at the next start.
 pub struct Highwater {
     environment: Environment,
     log: Arc<dyn EventLog>,
     control: Arc<dyn ProjectionControl>,
     supervisor: Supervisor,
     runners: Vec<Running>,
+    pub(crate) handlers: RunningHandlers,
     started: Moment,
     close: Option<Close>,
 }
 
-/// A view of what each projection is doing.
+/// A view of what each projection and each handler is doing.
 #[derive(Debug, Clone)]
-pub struct StatusWatch(Vec<Vec<StatusCell>>);
+pub struct StatusWatch {
+    projections: Vec<Vec<StatusCell>>,
+    handlers: Vec<CatchUpStatusCell>,
+}
 
 impl StatusWatch {
     /// What each projection is doing now, its partitions in this instance taken together.
     #[must_use]
     pub fn get(&self) -> Vec<ProjectionStatus> {
-        self.0.iter().map(|cells| whole(cells.iter().map(StatusCell::get))).collect()
+        self.projections.iter().map(|cells| whole(cells.iter().map(StatusCell::get))).collect()
     }
 
     /// What each partition of each projection is doing now.
@@ -52,7 +60,13 @@ impl StatusWatch {
     }
 
     fn cells(&self) -> impl Iterator<Item = &StatusCell> {
-        self.0.iter().flatten()
+        self.projections.iter().flatten()
+    }
+
+    /// What each handler is doing now.
+    #[must_use]
+    pub fn handlers(&self) -> Vec<CatchUpStatus> {
+        self.handlers.iter().map(CatchUpStatusCell::get).collect()
     }
 }
 
@@ -93,7 +107,8 @@ impl Highwater {
                 Running::launch(&mut supervisor, name, runner, status)
             })
             .collect();
-        Self { environment, log, control, supervisor, runners, started, close }
+        let handlers = RunningHandlers::default();
+        Self { environment, log, control, supervisor, runners, handlers, started, close }
     }
 
     /// What each projection is doing, its partitions in this instance taken together.
@@ -102,10 +117,32 @@ impl Highwater {
         self.runners.iter().map(Running::status).collect()
     }
 
-    /// What each projection is doing, also while the run itself is being awaited.
+    /// What each projection and handler is doing, also while the run itself is being awaited.
     #[must_use]
     pub fn watch(&self) -> StatusWatch {
-        StatusWatch(self.runners.iter().map(Running::cells).collect())
+        StatusWatch {
+            projections: self.runners.iter().map(Running::cells).collect(),
+            handlers: self.handlers.cells(),
+        }
+    }
+
+    /// What each handler is doing.
+    #[must_use]
+    pub fn handlers(&self) -> Vec<CatchUpStatus> {
+        self.handlers.status()
+    }
+
+    /// A handler by name: its status, its pause switch, its end.
+    #[must_use]
+    pub fn handler(&self, name: &str) -> Option<&CatchUpHandle> {
+        self.handlers.get(name)
+    }
+
+    /// The worker that writes the checkpoints of all handlers: its figures, its circuit breaker, a flush at once.
+    /// `None` where there are no handlers.
+    #[must_use]
+    pub fn checkpoint_worker(&self) -> Option<&Persistence> {
+        self.handlers.worker()
     }
 
     /// The event log.
@@ -219,15 +256,15 @@ impl Highwater {
         self.runners[at].launch_again(&mut self.supervisor);
     }
 
-    /// Runs until `stop` is ready or every projection has ended; then lets running batches finish, commits, and
-    /// says what was done.
+    /// Runs until `stop` is ready or every projection and handler has ended; then lets running batches and calls
+    /// finish, commits, writes the checkpoints, and says what was done.
     pub async fn run_until(mut self, stop: impl Future<Output = ()> + Send) -> Report {
         self.until(stop).await;
-        self.stop_all(|_, _| Outcome::Stopped).await
+        self.stop_all(|_, _| Outcome::Stopped, None).await
     }
 
-    /// Runs until every projection has settled what the log holds now, is paused, faulted, or another instance
-    /// has it; or until `stop` is ready.
+    /// Runs until every projection and handler has settled what the log holds now, is paused, faulted, or another
+    /// instance has it; or until `stop` is ready.
     ///
     /// # Errors
     /// Why the log cannot be asked for its head.
@@ -236,10 +273,17 @@ impl Highwater {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Report, Error> {
         let head = self.log.head().await?;
-        let caught_up = all_done(self.watch(), head);
+        let watch = self.watch();
+        let handlers = all_handlers_done(
+            watch.handlers.clone(),
+            head,
+            self.handlers.lease(),
+            self.environment.clock.clone(),
+        );
+        let caught_up = async { tokio::join!(all_done(watch, head), handlers) };
         tokio::select! {
             () = self.until(stop) => {}
-            () = caught_up => {}
+            ((), ()) = caught_up => {}
         }
         let outcome = |before: &ProjectionStatus, after: &ProjectionStatus| match &before.phase {
             Phase::StandingBy => Outcome::Busy,
@@ -248,31 +292,38 @@ impl Highwater {
             Phase::Stalled { reason } => Outcome::Stalled(reason.clone()),
             _ => Outcome::Stopped,
         };
-        Ok(self.stop_all(outcome).await)
+        Ok(self.stop_all(outcome, Some(head)).await)
     }
 
     async fn until(&mut self, stop: impl Future<Output = ()> + Send) {
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut stop => return,
-                finished = self.supervisor.finished() => match finished {
-                    Some(finished) => self.note(finished),
-                    None => return,
-                },
+        let handlers = self.handlers.ended();
+        let ended = async {
+            while let Some(finished) = self.supervisor.finished().await {
+                self.note(finished);
             }
+            handlers.await;
+        };
+        tokio::select! {
+            biased;
+            () = stop => {}
+            () = ended => {}
         }
     }
 
     /// `outcome` says of a partition that has not faulted how it ended, by what it did before it was asked to stop
-    /// and when it had.
-    async fn stop_all(mut self, outcome: impl Fn(&ProjectionStatus, &ProjectionStatus) -> Outcome) -> Report {
-        let before = self.watch().partitions();
+    /// and when it had; `until` is what the handlers were to settle, where they were to end then.
+    async fn stop_all(
+        mut self,
+        outcome: impl Fn(&ProjectionStatus, &ProjectionStatus) -> Outcome,
+        until: Option<Option<Position>>,
+    ) -> Report {
+        let (before, handlers_before) = (self.watch().partitions(), self.handlers.status());
         self.supervisor.stop();
+        self.handlers.request_stop();
         while let Some(finished) = self.supervisor.finished().await {
             self.note(finished);
         }
+        let handlers = std::mem::take(&mut self.handlers).stop(&handlers_before, until).await;
         if let Some(close) = self.close.take() {
             close().await;
         }
@@ -311,7 +362,7 @@ impl Highwater {
                 }
             })
             .collect();
-        Report { projections }
+        Report { projections, handlers }
     }
 
     fn note(&mut self, finished: Finished) {
@@ -361,6 +412,9 @@ fn is_done(status: &ProjectionStatus, head: Option<Position>) -> bool {
 
 impl fmt::Debug for Highwater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Highwater").field("status", &self.status()).finish_non_exhaustive()
+        f.debug_struct("Highwater")
+            .field("status", &self.status())
+            .field("handlers", &self.handlers())
+            .finish_non_exhaustive()
     }
 }

@@ -43,14 +43,20 @@
 //! read model moves in it, together with the position: **exactly once**. It needs `panic = "unwind"`, the default:
 //! a panic is caught and counts as a failure of its event.
 //!
-//! Adapters are Cargo features: `sqlite` (embedded), `postgres`, `cli` (the binary); all are on by default. A
-//! library user takes `default-features = false, features = ["sqlite"]`.
+//! Where no transaction can be shared (a mailer, a search index, another service) there are handlers, **at least
+//! once**, beside the projections of the same builder: `.handler("mails", |event: RecordedEvent| async move { … },
+//! |h| h.types(["OrderPlaced"]).lanes(4))`. See [`Handler`].
+//!
+//! Adapters are Cargo features: `sqlite` (embedded), `postgres`, `redis` (checkpoints of
+//! handlers), `sinks` (handlers out of the box: HTTP, a command,
+//! standard output), `cli` (the binary); all are on by default. A library user takes `default-features = false, features = ["sqlite"]`.
 
 #![warn(missing_docs)]
 
 mod builder;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod compose;
+mod handlers;
 mod highwater;
 mod parts;
 mod plan;
@@ -66,12 +72,19 @@ pub use highwater_core::model::{
 };
 pub use highwater_core::policy::{Class, ClassifyError, Decided, OnFailure};
 pub use highwater_core::ports::{
-    AppendEvents, CheckpointStore, EventLog, Observer, Projection, ProjectionControl, Seen,
+    AppendEvents, CheckpointStore, DeadLetters, EventLog, Handler, HandlerLetter, HandlerObserver,
+    HandlerSeen, HandlerTotals, Observer, OwnedCheckpoints, PersistenceObserver, Projection,
+    ProjectionControl, Seen,
 };
-pub use highwater_core::settings::{ProjectionSettings, SavepointMode, StartFrom, Violation};
+pub use highwater_core::settings::{
+    CatchUpSettings, OnPermanent, PersistenceSettings, ProjectionSettings, SavepointMode, StartFrom,
+    Violation,
+};
 pub use highwater_core::{Error, ErrorKind, Failure, OrVerdict, Retry, Verdict};
+pub use highwater_runtime::catch_up::{CatchUpHandle, CatchUpStatus};
+pub use highwater_runtime::persistence::Persistence;
 pub use highwater_runtime::projection::{Phase, ProjectionStatus, RewindTo, Rewound};
-pub use highwater_runtime::telemetry::LogObserver;
+pub use highwater_runtime::telemetry::{HandlerLog, LogObserver, PersistenceLog};
 pub use highwater_runtime::{Environment, FastJitter, TokioClock};
 
 pub use crate::builder::{Builder, ProjectionOptions, StartError};
@@ -79,6 +92,7 @@ pub use crate::builder::{Builder, ProjectionOptions, StartError};
 pub use crate::compose::PostgresStage;
 #[cfg(feature = "sqlite")]
 pub use crate::compose::SqliteStage;
+pub use crate::handlers::{HandlerOptions, HandlerReport, HandlerStores};
 pub use crate::highwater::{Highwater, StatusWatch};
 pub use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -92,6 +106,14 @@ pub use highwater_core as core;
 /// PostgreSQL: event log, read models, ownership, checkpoints and dead letters in one database.
 #[cfg(feature = "postgres")]
 pub use highwater_postgres as postgres;
+
+/// Redis: checkpoints of handlers, and their dead letters.
+#[cfg(feature = "redis")]
+pub use highwater_redis as redis;
+
+/// Handlers out of the box: events to an HTTP receiver, to a command, to standard output.
+#[cfg(feature = "sinks")]
+pub use highwater_sinks as sinks;
 
 /// The embedded default: event log, read models, checkpoints and dead letters in one SQLite file.
 #[cfg(feature = "sqlite")]

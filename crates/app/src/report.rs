@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use highwater_core::model::{Position, ProjectionName};
 
-/// How a projection's run ended.
+use crate::handlers::HandlerReport;
+
+/// How the run of a projection or a handler ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It was asked to stop.
@@ -66,4 +68,6 @@ pub struct PartitionReport {
 pub struct Report {
     /// One entry a projection, in the order in which they were named.
     pub projections: Vec<ProjectionReport>,
+    /// One entry a handler, in the order in which they were named.
+    pub handlers: Vec<HandlerReport>,
 }

@@ -10,6 +10,8 @@ use highwater_core::Error;
 use highwater_core::policy::ClassifyError;
 use highwater_core::ports::{EventLog, ProjectionControl, ReadModelStore};
 
+use crate::handlers::HandlerStores;
+
 /// A builder's choice of store. Implement it to run projections on a store of your own.
 pub trait Stage: Sized + Send {
     /// What a projection is given to write with.
@@ -35,6 +37,8 @@ pub struct Opened<S> {
     pub control: Arc<dyn ProjectionControl>,
     /// The event log in the same database, used unless another one is set.
     pub log: Option<Arc<dyn EventLog>>,
+    /// Where handlers keep their checkpoints and dead letters, unless other places are set; `None` = nowhere here.
+    pub handlers: Option<HandlerStores>,
     /// What knows the driver's errors.
     pub classifier: Option<Arc<dyn ClassifyError>>,
     /// What is left to do when all projections have ended, such as telling other processes that they may take over.

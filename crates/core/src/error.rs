@@ -75,7 +75,7 @@ impl ErrorKind {
             Self::Contention | Self::LostOwnership => Retry::Now,
             Self::Unavailable | Self::Timeout | Self::Busy | Self::Backpressure | Self::CircuitOpen => {
                 Retry::After(Duration::ZERO)
-            },
+            }
             Self::OutcomeUnknown | Self::Other | Self::Closed => Retry::Unknown,
             Self::NotFound
             | Self::AlreadyExists

@@ -64,13 +64,19 @@ impl Proxy {
     /// When the address is none, or names a Unix socket.
     #[must_use]
     pub fn to(url: &str) -> Self {
-        let address = PgConnectOptions::from_str(url).expect("a PostgreSQL address");
-        assert!(address.get_socket().is_none(), "{url} is a Unix socket");
-        let server = (address.get_host().to_owned(), address.get_port());
         let network = watch::Sender::new(Network::default());
-        let mut this = Self { port: port::free(), server, network, door: None };
+        let mut this = Self { port: port::free(), server: server_of(url), network, door: None };
         this.listen();
         this
+    }
+
+    /// Leads to another server, from the next [`Proxy::listen`] on.
+    ///
+    /// # Panics
+    /// As [`Proxy::to`]; when it listens.
+    pub fn lead_to(&mut self, url: &str) {
+        assert!(self.door.is_none(), "the proxy listens");
+        self.server = server_of(url);
     }
 
     /// The address that `url` becomes when it leads through this proxy.
@@ -150,6 +156,13 @@ impl Drop for Proxy {
         }
         self.cut();
     }
+}
+
+/// Host and port of a PostgreSQL address.
+fn server_of(url: &str) -> (String, u16) {
+    let address = PgConnectOptions::from_str(url).expect("a PostgreSQL address");
+    assert!(address.get_socket().is_none(), "{url} is a Unix socket");
+    (address.get_host().to_owned(), address.get_port())
 }
 
 async fn accept(listener: TcpListener, server: (String, u16), network: watch::Sender<Network>) {

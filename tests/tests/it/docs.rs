@@ -5,22 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the tests are that `docs/guarantees.md` gives under a short name.
-const PLACES: [(&str, &[&str]); 7] = [
+const PLACES: [(&str, &[&str]); 9] = [
     ("core", &["crates/core/src", "crates/core/tests/it"]),
     ("runtime", &["crates/runtime/src", "crates/runtime/tests/it"]),
     ("testkit", &["crates/testkit/src", "crates/testkit/tests/it"]),
     ("sqlite", &["crates/adapters-sqlite/src", "crates/adapters-sqlite/tests/it"]),
     ("postgres", &["crates/adapters-postgres/src", "crates/adapters-postgres/tests/it"]),
+    ("redis", &["crates/adapters-redis/src", "crates/adapters-redis/tests/it"]),
+    ("sinks", &["crates/adapters-sinks/src", "crates/adapters-sinks/tests/it"]),
     ("app", &["crates/app/src"]),
     ("end to end", &["tests/tests/it"]),
 ];
 const CONTRACT: &str = "contract";
 const SUITES: &str = "crates/testkit/src/contract";
 /// The suites of the ports, by the macro that expands them.
-const PORTS: [(&str, &str); 8] = [
+const PORTS: [(&str, &str); 9] = [
     ("EventLog", "event_log_contract!"),
     ("AppendEvents", "append_events_contract!"),
     ("CheckpointStore", "checkpoint_store_contract!"),
+    ("OwnedCheckpoints", "owned_checkpoints_contract!"),
     ("DeadLetters", "dead_letters_contract!"),
     ("Subscriptions", "persistent_subscription_contract!"),
     ("PersistTarget", "persist_target_contract!"),

@@ -4,6 +4,7 @@ mod bad_input;
 mod data;
 mod demo;
 mod docs;
+mod handlers;
 mod kill;
 mod library;
 mod operate;

@@ -159,13 +159,19 @@ BEGIN
     RETURN true;
 END $$;
 
--- Removes all that is known of a key, its checkpoint included; says whether there was anything.
+-- Removes all that is known of a key, its checkpoint included; says whether there was anything. The row is made where
+-- there is none: else somebody could create both in between, and would be left with the one and without the other.
 CREATE FUNCTION highwater.delete_checkpoint(of_key text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     known boolean;
 BEGIN
-    DELETE FROM highwater.checkpoint_key k WHERE k.key = of_key;
-    known := FOUND;
+    LOOP
+        INSERT INTO highwater.checkpoint_key (key, stored, epoch, generation) VALUES (of_key, false, 0, 0)
+            ON CONFLICT (key) DO NOTHING;
+        known := NOT FOUND;
+        DELETE FROM highwater.checkpoint_key k WHERE k.key = of_key;
+        EXIT WHEN FOUND;
+    END LOOP;
     DELETE FROM highwater.checkpoint c WHERE c.key = of_key;
     RETURN known OR FOUND;
 END $$;

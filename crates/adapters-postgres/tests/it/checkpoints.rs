@@ -52,26 +52,37 @@ async fn callers_never_wait_for_each_other_in_a_circle() {
     }
 }
 
+/// The tables as they were before there were owners.
+const BEFORE: [&str; 4] = [
+    include_str!("../../src/migrations/0001_log.sql"),
+    include_str!("../../src/migrations/0002_read_models.sql"),
+    include_str!("../../src/migrations/0003_ownership.sql"),
+    include_str!("../../src/migrations/0004_sql_projections.sql"),
+];
+
 #[tokio::test]
 async fn d_9_checkpoints_from_before_there_were_owners_are_remembered() {
     let Some(place) = Place::new().await else { return };
-    let store = PgCheckpoints::new(&place.database().await);
-    for key in ["kept", "lost"] {
-        store.set_if_newer(key, Position::new(5, 0)).await.expect("the server answers");
+    place
+        .execute(&format!(
+            "CREATE SCHEMA {}; CREATE TABLE highwater.migration
+                 (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+            place.schema()
+        ))
+        .await;
+    for step in BEFORE {
+        place.execute(&step.replace("'highwater_schema'", &format!("'{}'", place.schema()))).await;
     }
     place
         .execute(
-            "DROP FUNCTION highwater.advance_checkpoint, highwater.advance_owned_checkpoints,
-                 highwater.claim_checkpoint, highwater.reset_checkpoint, highwater.delete_checkpoint,
-                 highwater.clear_checkpoints;
-             DROP TABLE highwater.checkpoint_key;
-             DELETE FROM highwater.migration WHERE version = 5",
+            "INSERT INTO highwater.migration (version) SELECT generate_series(1, 4);
+             INSERT INTO highwater.checkpoint VALUES ('kept', 5, 0, now()), ('lost', 5, 0, now())",
         )
         .await;
     let store = PgCheckpoints::new(&place.database().await);
     place.execute("DELETE FROM highwater.checkpoint WHERE key = 'lost'").await;
     let error = store.claim("lost", "a", LEASE).await.expect_err("it was there");
-    assert_eq!(error.kind(), ErrorKind::CheckpointLost);
+    assert_eq!(error.kind(), ErrorKind::CheckpointLost, "{error:?}");
     let claim = store.claim("kept", "a", LEASE).await.expect("the server answers");
     let GroupClaim::Won { epoch: 1, generation: 0, checkpoint: Some(found) } = claim else {
         panic!("it is there: {claim:?}")

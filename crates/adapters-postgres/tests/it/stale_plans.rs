@@ -40,8 +40,7 @@ async fn a_table_that_changes_under_a_prepared_statement_costs_one_try() {
     }
     // Everything else that a server cannot do is as final as ever.
     let cannot = store.transact(SOON, |mut unit| async move {
-        let error =
-            sqlx::query("SELECT 1 UNION SELECT 2 FOR UPDATE").execute(unit.tx()).await;
+        let error = sqlx::query("SELECT 1 UNION SELECT 2 FOR UPDATE").execute(unit.tx()).await;
         unit.rollback().await?;
         Ok(error.expect_err("a union has no rows to lock"))
     });

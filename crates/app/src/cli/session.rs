@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use highwater::compose::{Backends, Migrate, open};
+use highwater::compose::{Backends, Migrate, open_with_checkpoints};
 use highwater_core::Error;
 use highwater_core::model::{Position, ProjectionName, ProjectionState};
 
@@ -86,15 +86,21 @@ impl Session {
     pub(crate) async fn with(config: Config, access: Access) -> Result<Self, CliError> {
         let migrate = match (access, config.migrate) {
             (Access::Write, MigrateMode::Auto) => Migrate::Auto,
-            (Access::Read, _) | (_, MigrateMode::Manual) => Migrate::Manual,
+            (Access::Write, MigrateMode::Manual) => Migrate::Manual,
+            (Access::Read, _) => Migrate::ReadOnly,
         };
-        if migrate == Migrate::Manual {
+        if migrate != Migrate::Auto {
             exists(&config.log, config.migrate)?;
             exists(&config.store, config.migrate)?;
+            if let Some(url) = &config.checkpoints.url {
+                exists(url, config.migrate)?;
+            }
         }
         let watcher = Watcher::new();
-        let backends = open(config.log.address(), config.store.address(), migrate).await?;
-        let backends = Opened::new(backends.observed_by(watcher.clone()));
+        let (log, store) = (config.log.address(), config.store.address());
+        let backends = open_with_checkpoints(log, store, config.checkpoints_address(), migrate).await?;
+        let backends = backends.observed_by(watcher.clone());
+        let backends = Opened::new(backends.handlers_observed_by(watcher.clone(), watcher.clone()));
         Ok(Self { config, backends, watcher })
     }
 
@@ -107,6 +113,19 @@ impl Session {
             let known = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
             unknown_projection(name, known, "the config has no projection")
         })
+    }
+
+    /// Whether the config has a projection or a handler of this name.
+    ///
+    /// # Errors
+    /// When it has neither.
+    pub(crate) fn runs(&self, name: &ProjectionName) -> Result<(), CliError> {
+        if self.config.projection(name).is_some() || self.config.handler(name).is_some() {
+            return Ok(());
+        }
+        let projections = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
+        let handlers = self.config.handlers.iter().map(|handler| handler.spec.name.as_str());
+        Err(unknown_projection(name, projections.chain(handlers), "the config has no projection or handler"))
     }
 
     /// The state rows of a projection, none if it never ran.

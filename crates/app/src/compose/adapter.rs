@@ -18,6 +18,7 @@ use highwater_runtime::projection::{ProjectionDefinition, RewindTo, Rewound, Sta
 
 use super::{Rebuilt, RunOptions};
 use crate::builder::{Builder, ProjectionOptions, StartError};
+use crate::handlers::{HandlerPlan, HandlerStores};
 use crate::highwater::Highwater;
 use crate::spec::ProjectionSpec;
 use crate::stage::{Opened, Stage};
@@ -76,6 +77,7 @@ pub(super) trait ReadModels: Send + Sync {
         &self,
         shared: &Shared,
         projections: Vec<ProjectionSpec>,
+        handlers: HandlerPlan,
         options: RunOptions,
     ) -> Result<Highwater, StartError>;
 
@@ -106,6 +108,7 @@ pub(super) trait ReadModels: Send + Sync {
 pub(super) struct Shared {
     pub(super) log: Arc<dyn EventLog>,
     pub(super) control: Arc<dyn ProjectionControl>,
+    pub(super) handlers: HandlerStores,
     pub(super) environment: Environment,
 }
 
@@ -118,6 +121,7 @@ impl<A: Adapter> ReadModels for On<A> {
         &self,
         shared: &Shared,
         projections: Vec<ProjectionSpec>,
+        handlers: HandlerPlan,
         options: RunOptions,
     ) -> Result<Highwater, StartError> {
         let adapter = self.0.clone();
@@ -125,11 +129,15 @@ impl<A: Adapter> ReadModels for On<A> {
             store_for_projection: Box::new(move || adapter.store()),
             control: shared.control.clone(),
             log: Some(shared.log.clone()),
+            handlers: Some(shared.handlers.clone()),
             classifier: None,
             // Whoever has the backends closes them.
             close: None,
         };
-        let mut builder = Builder::new().store(Ready(opened)).environment(shared.environment.clone());
+        let mut builder = Builder::new()
+            .store(Ready(opened))
+            .environment(shared.environment.clone())
+            .planned_handlers(handlers);
         for spec in projections {
             builder = match self.0.prepare(&spec) {
                 Ok(prepared) => {
@@ -158,7 +166,7 @@ impl<A: Adapter> ReadModels for On<A> {
 
     async fn rewind(&self, shared: &Shared, spec: &ProjectionSpec, to: RewindTo) -> Result<Rewound, Error> {
         let definition = Arc::new(self.definition(spec)?);
-        let Shared { log, control, environment } = shared;
+        let Shared { log, control, environment, .. } = shared;
         rewind(&self.0.store(), &**log, &**control, &definition, environment, to).await
     }
 

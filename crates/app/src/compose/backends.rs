@@ -8,7 +8,10 @@ use futures_util::future::join_all;
 
 use highwater_core::Error;
 use highwater_core::model::RecordedEvent;
-use highwater_core::ports::{AppendEvents, CheckpointStore, EventLog, Observer, ProjectionControl};
+use highwater_core::ports::{
+    AppendEvents, DeadLetters, EventLog, HandlerObserver, NoObserver, Observer, OwnedCheckpoints,
+    PersistenceObserver, ProjectionControl,
+};
 use highwater_runtime::Environment;
 use highwater_runtime::projection::{RewindTo, Rewound};
 
@@ -17,6 +20,7 @@ use super::address::Address;
 use super::open::Open;
 use super::{Migrate, Rebuilt, RunOptions};
 use crate::builder::StartError;
+use crate::handlers::{HandlerPlan, HandlerStores};
 use crate::highwater::Highwater;
 use crate::spec::ProjectionSpec;
 use crate::stage::Close;
@@ -30,9 +34,17 @@ pub struct Backends {
     /// The operator's side of the read models' store.
     pub control: Arc<dyn ProjectionControl>,
     /// Checkpoints of runners that are not transactional.
-    pub checkpoints: Arc<dyn CheckpointStore>,
+    pub checkpoints: Arc<dyn OwnedCheckpoints>,
+    /// Events that handlers gave up.
+    pub dead_letters: Option<Arc<dyn DeadLetters>>,
+    /// How many batches in this process have won their state while somebody else had the lock that goes with it, and
+    /// went on (E-11); `None` where the store has no such locks.
+    pub key_collisions: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     pub(super) read_models: Box<dyn ReadModels>,
     environment: Environment,
+    handler_observer: Arc<dyn HandlerObserver>,
+    persistence_observer: Arc<dyn PersistenceObserver>,
+    checkpoints_shown: String,
     store_shown: String,
     close: Mutex<Vec<Close>>,
 }
@@ -46,14 +58,33 @@ pub async fn open(
     store: impl Into<Address>,
     migrate: Migrate,
 ) -> Result<Backends, Error> {
-    let Open { log, store, close } = super::open::open(&log.into(), &store.into(), migrate).await?;
+    open_with_checkpoints(log, store, None, migrate).await
+}
+
+/// As [`open`], with the checkpoints of handlers at an address of their own; their dead letters are in the store.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with_checkpoints(
+    log: impl Into<Address>,
+    store: impl Into<Address>,
+    checkpoints: Option<Address>,
+    migrate: Migrate,
+) -> Result<Backends, Error> {
+    let Open { log, store, close } =
+        super::open::open(&log.into(), &store.into(), checkpoints.as_ref(), migrate).await?;
     Ok(Backends {
         log: log.log,
         append: log.append,
         control: store.control,
-        checkpoints: store.checkpoints,
+        checkpoints: store.handlers.checkpoints,
+        dead_letters: store.handlers.dead_letters,
+        key_collisions: store.key_collisions.into(),
         read_models: store.read_models,
         environment: environment(),
+        handler_observer: Arc::new(NoObserver),
+        persistence_observer: Arc::new(NoObserver),
+        checkpoints_shown: store.handlers.shown,
         store_shown: store.shown,
         close: Mutex::new(close),
     })
@@ -65,10 +96,26 @@ impl Backends {
     /// # Errors
     /// As [`open`].
     pub async fn migrate(log: impl Into<Address>, store: impl Into<Address>) -> Result<Vec<String>, Error> {
-        let Open { log, store, close } = super::open::open(&log.into(), &store.into(), Migrate::Auto).await?;
+        Self::migrate_with_checkpoints(log, store, None).await
+    }
+
+    /// As [`Backends::migrate`], with the checkpoints of handlers at an address of their own.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub async fn migrate_with_checkpoints(
+        log: impl Into<Address>,
+        store: impl Into<Address>,
+        checkpoints: Option<Address>,
+    ) -> Result<Vec<String>, Error> {
+        let Open { log, store, close } =
+            super::open::open(&log.into(), &store.into(), checkpoints.as_ref(), Migrate::Auto).await?;
         let mut done = vec![format!("the event log in {} is up to date", log.shown)];
         if !store.log_in_store {
             done.push(format!("the store in {} is up to date", store.shown));
+        }
+        if checkpoints.is_some() {
+            done.push(format!("the checkpoint store in {} is up to date", store.handlers.shown));
         }
         all(close).await;
         Ok(done)
@@ -81,6 +128,17 @@ impl Backends {
         self
     }
 
+    /// Who is told what happens to handlers, and to the worker that writes their checkpoints.
+    #[must_use]
+    pub fn handlers_observed_by(
+        mut self,
+        observer: Arc<dyn HandlerObserver>,
+        persistence: Arc<dyn PersistenceObserver>,
+    ) -> Self {
+        (self.handler_observer, self.persistence_observer) = (observer, persistence);
+        self
+    }
+
     /// Starts projections.
     ///
     /// # Errors
@@ -90,7 +148,24 @@ impl Backends {
         projections: Vec<ProjectionSpec>,
         options: RunOptions,
     ) -> Result<Highwater, StartError> {
-        self.read_models.start(&self.shared(), projections, options).await
+        self.read_models.start(&self.shared(), projections, HandlerPlan::default(), options).await
+    }
+
+    /// Starts projections and handlers; one of both is enough.
+    ///
+    /// # Errors
+    /// All that is not valid, or why a backend or a sink cannot be used.
+    #[cfg(feature = "sinks")]
+    pub async fn start_with_handlers(
+        &self,
+        projections: Vec<ProjectionSpec>,
+        handlers: super::HandlerSpecs,
+        options: RunOptions,
+    ) -> Result<Highwater, StartError> {
+        let mut plan = handlers.plan(&options.trust)?;
+        plan.observer = self.handler_observer.clone();
+        plan.persistence_observer = self.persistence_observer.clone();
+        self.read_models.start(&self.shared(), projections, plan, options).await
     }
 
     /// Empties a projection's read model and sets it back to the start (E-24); its next run fills it again.
@@ -156,7 +231,16 @@ impl Backends {
     }
 
     fn shared(&self) -> Shared {
-        Shared { log: self.log.clone(), control: self.control.clone(), environment: self.environment.clone() }
+        Shared {
+            log: self.log.clone(),
+            control: self.control.clone(),
+            handlers: HandlerStores {
+                checkpoints: self.checkpoints.clone(),
+                dead_letters: self.dead_letters.clone(),
+                shown: self.checkpoints_shown.clone(),
+            },
+            environment: self.environment.clone(),
+        }
     }
 }
 
@@ -180,6 +264,11 @@ fn environment() -> Environment {
     #[cfg(feature = "postgres")]
     {
         let classifier = Arc::new(highwater_postgres::PgClassifier);
+        environment.classifier = environment.classifier.with(classifier);
+    }
+    #[cfg(feature = "redis")]
+    {
+        let classifier = Arc::new(highwater_redis::RedisClassifier);
         environment.classifier = environment.classifier.with(classifier);
     }
     environment

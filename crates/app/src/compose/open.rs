@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::ports::{AppendEvents, CheckpointStore, EventLog, ProjectionControl};
+use highwater_core::ports::{AppendEvents, EventLog, ProjectionControl};
 use highwater_core::{Error, ErrorKind};
 
 use super::Migrate;
@@ -10,8 +10,11 @@ use super::adapter::ReadModels;
 use super::address::Address;
 #[cfg(feature = "postgres")]
 use super::postgres;
+#[cfg(feature = "redis")]
+use super::redis;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
+use crate::handlers::HandlerStores;
 use crate::stage::Close;
 
 /// A log.
@@ -24,6 +27,9 @@ pub(super) struct OpenLog {
     pub(super) append: Arc<dyn AppendEvents>,
 }
 
+/// How many batches have met a lock key of theirs in somebody else's hands (E-11); `None` where there are no keys.
+pub(super) type KeyCollisions = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
 /// A database of read models.
 pub(super) struct OpenStore {
     /// Where it is, without secrets.
@@ -31,7 +37,9 @@ pub(super) struct OpenStore {
     /// The log is in the same database.
     pub(super) log_in_store: bool,
     pub(super) control: Arc<dyn ProjectionControl>,
-    pub(super) checkpoints: Arc<dyn CheckpointStore>,
+    /// Checkpoints and dead letters of handlers.
+    pub(super) handlers: HandlerStores,
+    pub(super) key_collisions: KeyCollisions,
     pub(super) read_models: Box<dyn ReadModels>,
 }
 
@@ -42,7 +50,13 @@ pub(super) struct Open {
     pub(super) close: Vec<Close>,
 }
 
-pub(super) async fn open(log: &Address, store: &Address, migrate: Migrate) -> Result<Open, Error> {
+/// `checkpoints` is where handlers keep theirs; `None` = in the store.
+pub(super) async fn open(
+    log: &Address,
+    store: &Address,
+    checkpoints: Option<&Address>,
+    migrate: Migrate,
+) -> Result<Open, Error> {
     #[cfg(feature = "postgres")]
     let mut databases = postgres::Databases::new(migrate);
     let log = match log.scheme() {
@@ -50,15 +64,26 @@ pub(super) async fn open(log: &Address, store: &Address, migrate: Migrate) -> Re
         "sqlite" => sqlite::open_log(log, migrate).await?,
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => databases.log(log).await?,
-        other => return Err(no_adapter(other)),
+        other => return Err(no_adapter(other, false)),
     };
-    let store = match store.scheme() {
+    let mut store = match store.scheme() {
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite::open_store(store, migrate, &log.place).await?,
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => databases.store(store, &log.place).await?,
-        other => return Err(no_adapter(other)),
+        other => return Err(no_adapter(other, false)),
     };
+    if let Some(address) = checkpoints {
+        (store.handlers.checkpoints, store.handlers.shown) = match address.scheme() {
+            #[cfg(feature = "sqlite")]
+            "sqlite" => sqlite::open_checkpoints(address, migrate).await?,
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => databases.checkpoints(address).await?,
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" => redis::open_checkpoints(address).await?,
+            other => return Err(no_adapter(other, true)),
+        };
+    }
     #[cfg(feature = "postgres")]
     let close = databases.close();
     #[cfg(not(feature = "postgres"))]
@@ -66,15 +91,20 @@ pub(super) async fn open(log: &Address, store: &Address, migrate: Migrate) -> Re
     Ok(Open { log, store, close })
 }
 
-fn no_adapter(scheme: &str) -> Error {
-    let built_in: Vec<&str> =
-        [cfg!(feature = "postgres").then_some("postgres"), cfg!(feature = "sqlite").then_some("sqlite")]
-            .into_iter()
-            .flatten()
-            .collect();
+fn no_adapter(scheme: &str, for_checkpoints: bool) -> Error {
+    let built_in: Vec<&str> = [
+        cfg!(feature = "postgres").then_some("postgres"),
+        cfg!(feature = "sqlite").then_some("sqlite"),
+        (for_checkpoints && cfg!(feature = "redis")).then_some("redis"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let advice = match scheme {
         "sqlite" => ": build with the feature `sqlite`",
         "postgres" | "postgresql" => ": build with the feature `postgres`",
+        "redis" | "rediss" if for_checkpoints => ": build with the feature `redis`",
+        "redis" | "rediss" => ": it keeps checkpoints of handlers only (`[checkpoints]`)",
         _ => "",
     };
     Error::new(

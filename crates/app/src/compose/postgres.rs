@@ -6,15 +6,19 @@ use async_trait::async_trait;
 
 use highwater_core::Error;
 use highwater_core::model::RecordedEvent;
-use highwater_core::ports::EventLog;
+use highwater_core::ports::{EventLog, OwnedCheckpoints};
 use highwater_core::sql::{SampleReport, VerifyReport};
 use highwater_postgres::sql_projection::{SqlProjection, check_sample, verify};
-use highwater_postgres::{Database, PgCheckpoints, PgClassifier, PgConnection, PgLog, PgOptions, PgStore};
+use highwater_postgres::{
+    Database, Ownership as ByPostgres, PgCheckpoints, PgClassifier, PgConnection, PgDeadLetters, PgLog,
+    PgOptions, PgStore,
+};
 
 use super::Migrate;
 use super::adapter::{Adapter, On, Prepared, Stretch};
-use super::address::Address;
+use super::address::{Address, Ownership};
 use super::open::{OpenLog, OpenStore};
+use crate::handlers::HandlerStores;
 use crate::spec::ProjectionSpec;
 use crate::stage::{Close, Opened, Stage};
 
@@ -32,6 +36,10 @@ impl Databases {
     pub(super) async fn log(&mut self, address: &Address) -> Result<OpenLog, Error> {
         let database = self.at(address).await?;
         let log = Arc::new(PgLog::new(&database));
+        match self.migrate {
+            Migrate::Auto | Migrate::Manual => log.ensure_sound().await?,
+            Migrate::ReadOnly => say_what_is_wrong(&log).await,
+        }
         Ok(OpenLog { place: place(&database), shown: shown(&database), append: log.clone(), log })
     }
 
@@ -44,9 +52,22 @@ impl Databases {
             shown: shown(&database),
             log_in_store,
             control: Arc::new(store.clone()),
-            checkpoints: Arc::new(PgCheckpoints::new(&database)),
+            handlers: handlers_in(&database),
+            key_collisions: Box::new({
+                let database = database.clone();
+                move || Some(database.key_collisions())
+            }),
             read_models: Box::new(On(Arc::new(Postgres { store, database, log_in_store }))),
         })
+    }
+
+    /// Checkpoints in a database of their own, and where that is.
+    pub(super) async fn checkpoints(
+        &mut self,
+        address: &Address,
+    ) -> Result<(Arc<dyn OwnedCheckpoints>, String), Error> {
+        let database = self.at(address).await?;
+        Ok((Arc::new(PgCheckpoints::new(&database)), shown(&database)))
     }
 
     /// What ends them.
@@ -63,9 +84,34 @@ impl Databases {
         if let Some(schema) = &address.schema {
             options = options.schema(schema);
         }
+        if let Some(connections) = address.max_connections {
+            options = options.max_connections(connections);
+        }
+        if let Ownership::Lease { term } = address.ownership {
+            options = options.ownership(ByPostgres::Lease).lease_term(term);
+        }
         let database = Database::open(&address.url, &options).await?;
         self.open.push((address.clone(), database.clone()));
         Ok(database)
+    }
+}
+
+fn handlers_in(database: &Database) -> HandlerStores {
+    HandlerStores {
+        checkpoints: Arc::new(PgCheckpoints::new(database)),
+        dead_letters: Some(Arc::new(PgDeadLetters::new(database))),
+        shown: shown(database),
+    }
+}
+
+/// Says what would keep anybody from appending to the log; who only reads it goes on.
+async fn say_what_is_wrong(log: &PgLog) {
+    match log.check().await {
+        Ok(wrong) => {
+            wrong.iter().for_each(|what| tracing::warn!("the event log must not be appended to: {what}"))
+        }
+        // Such as one who may read events and not the sequence.
+        Err(error) => tracing::debug!(error = error.chain(), "the log's sequence was not looked at"),
     }
 }
 
@@ -137,12 +183,15 @@ impl Stage for PostgresStage {
 
     async fn open(self) -> Result<Opened<PgStore>, Error> {
         let database = Database::open(&self.url, &self.options).await?;
+        let log = PgLog::new(&database);
+        log.ensure_sound().await?;
         let store = PgStore::new(&database);
         let control = Arc::new(store.clone());
         Ok(Opened {
             store_for_projection: Box::new(move || store.clone()),
             control,
-            log: Some(Arc::new(PgLog::new(&database))),
+            log: Some(Arc::new(log)),
+            handlers: Some(handlers_in(&database)),
             classifier: Some(Arc::new(PgClassifier)),
             close: Some(Box::new(move || Box::pin(async move { database.leave().await }))),
         })

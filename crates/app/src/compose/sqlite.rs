@@ -6,18 +6,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use highwater_core::model::RecordedEvent;
-use highwater_core::ports::EventLog;
+use highwater_core::ports::{EventLog, OwnedCheckpoints};
 use highwater_core::sql::{SampleReport, VerifyReport};
 use highwater_core::{Error, ErrorKind};
 use highwater_sqlite::sql_projection::{SqlProjection, check_sample, verify};
 use highwater_sqlite::{
-    SqliteCheckpoints, SqliteClassifier, SqliteLog, SqliteOptions, SqliteStore, SqliteTx, path_from_url,
+    SqliteCheckpoints, SqliteClassifier, SqliteDeadLetters, SqliteLog, SqliteOptions, SqliteStore, SqliteTx,
+    path_from_url,
 };
 
 use super::Migrate;
 use super::adapter::{Adapter, On, Prepared, Stretch};
 use super::address::Address;
 use super::open::{OpenLog, OpenStore};
+use crate::handlers::HandlerStores;
 use crate::spec::ProjectionSpec;
 use crate::stage::{Opened, Stage};
 
@@ -36,15 +38,30 @@ pub(super) async fn open_store(address: &Address, migrate: Migrate, log: &str) -
     let path = path_from_url(&address.url)?;
     let options = options(migrate);
     let store = SqliteStore::open(&path, &options).await?;
-    let checkpoints = SqliteCheckpoints::open(&path, &options).await?;
+    let handlers = HandlerStores {
+        checkpoints: Arc::new(SqliteCheckpoints::open(&path, &options).await?),
+        dead_letters: Some(Arc::new(SqliteDeadLetters::open(&path, &options).await?)),
+        shown: path.display().to_string(),
+    };
     let log_in_store = log == place(store.path());
     Ok(OpenStore {
         shown: path.display().to_string(),
         log_in_store,
         control: Arc::new(store.clone()),
-        checkpoints: Arc::new(checkpoints),
+        handlers,
+        key_collisions: Box::new(|| None),
         read_models: Box::new(On(Arc::new(Sqlite { path: store.path().to_owned(), store, log_in_store }))),
     })
+}
+
+/// Checkpoints in a file of their own, and where that is.
+pub(super) async fn open_checkpoints(
+    address: &Address,
+    migrate: Migrate,
+) -> Result<(Arc<dyn OwnedCheckpoints>, String), Error> {
+    let path = path_from_url(&address.url)?;
+    let checkpoints = SqliteCheckpoints::open(&path, &options(migrate)).await?;
+    Ok((Arc::new(checkpoints), path.display().to_string()))
 }
 
 /// A text that is the same for every way to name a file.
@@ -117,10 +134,16 @@ impl Stage for SqliteStage {
         let log = SqliteLog::open(&self.path, &options).await?;
         let store = SqliteStore::open(&self.path, &options).await?;
         let control = Arc::new(store.clone());
+        let handlers = HandlerStores {
+            checkpoints: Arc::new(SqliteCheckpoints::open(&self.path, &options).await?),
+            dead_letters: Some(Arc::new(SqliteDeadLetters::open(&self.path, &options).await?)),
+            shown: self.path.display().to_string(),
+        };
         Ok(Opened {
             store_for_projection: Box::new(move || store.for_projection()),
             control,
             log: Some(Arc::new(log)),
+            handlers: Some(handlers),
             classifier: Some(Arc::new(SqliteClassifier)),
             close: None,
         })

@@ -147,6 +147,7 @@ impl Stage for InMemory {
             store_for_projection: Box::new(move || store.clone()),
             control: Arc::new(self.0),
             log: Some(Arc::new(self.1)),
+            handlers: None,
             classifier: None,
             close: None,
         })

@@ -5,9 +5,10 @@
 //! falls while events are written, whatever the machine. `HIGHWATER_CHAOS_EVENTS` is the number of events, 100,000
 //! unless it is set.
 
+use std::collections::HashSet;
 use std::env;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater::core::ports::Clock as _;
@@ -18,6 +19,7 @@ use highwater_tests::projections::PG_RECORDER;
 use highwater_tests::{CLOCK, Folder, LIMIT, Random, Running, Tables as _, pause, poll};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::kit::{assert_recorder_has_the_log, terminate};
 
@@ -30,10 +32,11 @@ const SERVER_KILLS: usize = 10;
 /// Shares of the events that may be written before the first blow has fallen, and after the last.
 const MARGIN: u64 = 2;
 
-/// Writes down each event as it comes, one by one; the key says that none comes twice.
+/// Writes down each event as it comes, one by one, in partitions; the key says that none comes twice.
 const DIARY: &str = r#"
 [[projection]]
 name = "diary"
+partitions = 3
 schema = """
 CREATE TABLE diary (
     nr bigserial PRIMARY KEY, id text NOT NULL UNIQUE, stream text NOT NULL, sequence bigint NOT NULL,
@@ -76,6 +79,14 @@ fn blows(random: &mut Random) -> Vec<Blow> {
     blows
 }
 
+/// What became of the events, as far as the server has told. An answer that was lost tells nothing.
+#[derive(Default)]
+struct Ids {
+    committed: HashSet<String>,
+    /// With their transactions, or to a savepoint.
+    rolled_back: HashSet<String>,
+}
+
 /// What the writers have in common.
 struct Desk {
     url: String,
@@ -83,8 +94,8 @@ struct Desk {
     append: String,
     /// How many events are in the log for certain.
     written: AtomicU64,
-    rolled_back: AtomicU64,
     lost: AtomicU64,
+    ids: Mutex<Ids>,
     allowed: watch::Receiver<u64>,
     total: u64,
 }
@@ -114,27 +125,28 @@ impl Desk {
                 return connection.close().await;
             }
             match self.transaction(&mut connection, writer, random).await {
-                Ok(written) => {
-                    self.written.fetch_add(written, Ordering::SeqCst);
+                Ok(ids) => {
+                    self.written.fetch_add(ids.committed.len() as u64, Ordering::SeqCst);
+                    let mut all = self.ids.lock().expect("no writer panics");
+                    all.committed.extend(ids.committed);
+                    all.rolled_back.extend(ids.rolled_back);
                 }
                 // Another writer was at the stream first.
-                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23505") => {
-                    self.rolled_back.fetch_add(1, Ordering::SeqCst);
-                }
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23505") => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// A transaction of some appends; how many events it has committed.
+    /// A transaction of some appends.
     async fn transaction(
         &self,
         connection: &mut PgConnection,
         writer: u64,
         random: &mut Random,
-    ) -> sqlx::Result<u64> {
+    ) -> sqlx::Result<Ids> {
         let mut tx = connection.begin().await?;
-        let mut events = 0;
+        let mut ids = Ids::default();
         for _ in 0..=random.below(3) {
             // Some streams are shared; each of the others has one writer.
             let stream = match random.below(50) {
@@ -146,24 +158,28 @@ impl Desk {
             if undone {
                 tx.execute("SAVEPOINT here").await?;
             }
-            let event = format!("{{\"type\":\"Written\",\"data\":{{\"writer\":{writer}}}}}");
-            let list = vec![event; usize::try_from(count).expect("small")].join(",");
-            let call = sqlx::query(AssertSqlSafe(self.append.clone())).bind(stream).bind(format!("[{list}]"));
+            let new: Vec<_> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
+            let event =
+                |id| format!("{{\"id\":\"{id}\",\"type\":\"Written\",\"data\":{{\"writer\":{writer}}}}}");
+            let list: Vec<_> = new.iter().map(event).collect();
+            let list = format!("[{}]", list.join(","));
+            let call = sqlx::query(AssertSqlSafe(self.append.clone())).bind(stream).bind(list);
             call.execute(&mut *tx).await?;
             if undone {
                 tx.execute("ROLLBACK TO SAVEPOINT here").await?;
+                ids.rolled_back.extend(new);
             } else {
-                events += count;
+                ids.committed.extend(new);
             }
             dawdle(random).await;
         }
         if random.below(10) == 0 {
             tx.rollback().await?;
-            self.rolled_back.fetch_add(1, Ordering::SeqCst);
-            return Ok(0);
+            ids.rolled_back.extend(ids.committed.drain());
+            return Ok(ids);
         }
         tx.commit().await?;
-        Ok(events)
+        Ok(ids)
     }
 }
 
@@ -245,8 +261,8 @@ fn e_1_and_e_10_whatever_dies_the_read_models_are_the_log() {
         url: place.url(),
         append: place.sql("SELECT highwater.append($1, $2::json)"),
         written: AtomicU64::new(0),
-        rolled_back: AtomicU64::new(0),
         lost: AtomicU64::new(0),
+        ids: Mutex::default(),
         allowed,
         total,
     });
@@ -266,9 +282,11 @@ fn e_1_and_e_10_whatever_dies_the_read_models_are_the_log() {
             Blow::Instance => instances.kill(usize::try_from(random.below(INSTANCES as u64)).expect("small")),
             Blow::Session => {
                 let session = session(&place);
-                if let Some(pid) = victim(&session, &mut random) {
-                    session.run(&format!("SELECT pg_terminate_backend({pid})"));
-                }
+                poll("somebody's session", LIMIT, || {
+                    let pid = victim(&session, &mut random)?;
+                    let ended = session.number(&format!("SELECT pg_terminate_backend({pid})::int"));
+                    (ended == 1).then_some(())
+                });
             }
             Blow::Server => {
                 // One that is there for certain; all others end with it.
@@ -295,21 +313,26 @@ fn e_1_and_e_10_whatever_dies_the_read_models_are_the_log() {
     });
     folder.ok(&["wait", "diary", "head", "--timeout", "60s"]);
     folder.ok(&["wait", "recorder", "head", "--timeout", "60s"]);
-    let (refused, events) = (instances.refused, desk.written.load(Ordering::SeqCst));
+    let refused = instances.refused;
     instances.running.into_iter().for_each(terminate);
 
     let session = session(&place);
     let number = |sql: &str| session.number(&place.sql(sql));
     let in_log = number("SELECT count(*) FROM highwater.event");
     let dead = number("SELECT max(position) - count(DISTINCT position) FROM highwater.event");
+    let ids = desk.ids.lock().expect("no writer panics");
     println!(
         "{in_log} events, {dead} dead positions, {} rolled back, {} connections lost; {refused} starts refused; \
          written in {wrote:?}, done in {:?}",
-        desk.rolled_back.load(Ordering::SeqCst),
+        ids.rolled_back.len(),
         desk.lost.load(Ordering::SeqCst),
         CLOCK.now().since(begun),
     );
-    assert!(in_log >= i64::try_from(events).expect("a count"), "what was committed is there");
+    let found: HashSet<_> =
+        session.texts(&place.sql("SELECT id::text FROM highwater.event")).into_iter().collect();
+    assert!(ids.committed.len() as u64 >= total, "so many were to be written");
+    assert_eq!(ids.committed.difference(&found).count(), 0, "what was committed is in the log");
+    assert_eq!(ids.rolled_back.intersection(&found).count(), 0, "what was rolled back is not");
     assert!(dead > 0, "some numbers were drawn in vain");
     assert_recorder_has_the_log(&place, &session);
     assert_diary_is_the_log(&place, &session);

@@ -122,21 +122,27 @@ fn x_9_what_a_log_cannot_keep_is_named_by_its_line_and_left_out_only_on_request(
     assert_eq!(folder.ok(&["export"]).text().matches("\\u0000").count(), 60, "the escapes are as they were");
 }
 
-/// Log and read models apart: the flights and, where they are, the nasty events. `new` makes a folder with a log,
-/// the table `[store]` for its config, and a way to read the models.
+/// Log and read models apart: each sample that is there. `new` makes a folder with a log, the table `[store]` for its
+/// config, and a way to read the models.
 fn assert_apart<T: Tables>(recorder: &str, new: impl Fn() -> Option<(Folder, String, Box<dyn Fn() -> T>)>) {
-    for sample in [Sample::Flights, Sample::Nasty] {
+    for sample in [Sample::Flights, Sample::Webhooks, Sample::Retail, Sample::Nasty] {
         let Some(located) = sample.find() else { continue };
         let Some((folder, store, models)) = new() else { return };
-        let projections =
-            if sample == Sample::Flights { [TRAFFIC, AIRCRAFT] } else { [READS_SET, READS_EACH] }.concat();
+        let projections = match sample {
+            Sample::Flights => [TRAFFIC, AIRCRAFT].concat(),
+            Sample::Webhooks => WEBHOOKS.to_owned(),
+            Sample::Retail => INVOICES.to_owned(),
+            Sample::Nasty => [READS_SET, READS_EACH].concat(),
+        };
         folder.configure(&format!("{store}{SMALL_BATCHES}{recorder}{projections}"));
         run_to_the_end(&folder, &located);
         assert_each_once(&models(), &located);
         assert_exported(&folder, &located);
         match sample {
             Sample::Flights => assert_flights(&models(), &located),
-            _nasty => {
+            Sample::Webhooks => assert_webhooks(&models(), &located),
+            Sample::Retail => assert_retail(&models(), &located),
+            Sample::Nasty => {
                 assert_settled(&folder, &models(), &located);
                 assert_letters_survive(&folder, &located);
             }

@@ -1,7 +1,8 @@
 //! What the suites on PostgreSQL share.
 
 use highwater_tests::postgres::{Place, Session};
-use highwater_tests::{Folder, LIMIT, Running, Tables as _, poll};
+use highwater_tests::projections::{PG_RECORDER, beginning_with};
+use highwater_tests::{BY_HUNDREDS, Checked, Folder, LIMIT, Running, Sample, Tables as _, poll};
 use serde_json::Value;
 
 use crate::support::status;
@@ -51,6 +52,27 @@ pub(super) fn assert_recorder_stands_at_its_state(place: &Place, session: &Sessi
 /// Every event of the log once in the recorder's read model, and in the log's order.
 #[track_caller]
 pub(super) fn assert_recorder_has_the_log(place: &Place, session: &Session) {
+    assert_recorder_has_each_once(place, session);
+    let inverted = "SELECT id FROM (SELECT id, position, \"offset\", lag(position, 1, 0::bigint) OVER n AS before, \
+                    lag(\"offset\", 1, -1) OVER n AS offset_before FROM handled WINDOW n AS (ORDER BY nr)) h \
+                    WHERE (position, \"offset\") <= (before, offset_before) LIMIT 5";
+    let inverted = session.texts(inverted);
+    assert!(inverted.is_empty(), "out of order: {inverted:?}");
+}
+
+/// The same for a recorder in partitions: in order within each stream.
+#[track_caller]
+pub(super) fn assert_recorder_has_the_streams(place: &Place, session: &Session) {
+    assert_recorder_has_each_once(place, session);
+    let inverted = "SELECT stream || '/' || sequence FROM (SELECT stream, sequence, row_number() \
+                    OVER (PARTITION BY stream ORDER BY nr) - 1 AS expected FROM handled) h \
+                    WHERE sequence <> expected LIMIT 5";
+    let inverted = session.texts(inverted);
+    assert!(inverted.is_empty(), "out of order: {inverted:?}");
+}
+
+#[track_caller]
+fn assert_recorder_has_each_once(place: &Place, session: &Session) {
     let number = |sql: &str| session.number(&place.sql(sql));
     let twice = session.texts("SELECT id FROM handled GROUP BY id HAVING count(*) > 1 LIMIT 5");
     assert!(twice.is_empty(), "twice: {twice:?}");
@@ -59,11 +81,6 @@ pub(super) fn assert_recorder_has_the_log(place: &Place, session: &Session) {
     let missed = session.texts(&place.sql(missed));
     assert!(missed.is_empty(), "missed: {missed:?}");
     assert_eq!(number("SELECT count(*) FROM handled"), number("SELECT count(*) FROM highwater.event"));
-    let inverted = "SELECT id FROM (SELECT id, position, \"offset\", lag(position, 1, 0::bigint) OVER n AS before, \
-                    lag(\"offset\", 1, -1) OVER n AS offset_before FROM handled WINDOW n AS (ORDER BY nr)) h \
-                    WHERE (position, \"offset\") <= (before, offset_before) LIMIT 5";
-    let inverted = session.texts(inverted);
-    assert!(inverted.is_empty(), "out of order: {inverted:?}");
     let differs = "SELECT count(*) FROM (SELECT stream, count(*) AS events FROM highwater.event GROUP BY stream) e \
                    FULL JOIN stream_events s USING (stream) WHERE e.events IS DISTINCT FROM s.events";
     assert_eq!(number(differs), 0, "the events of each stream");
@@ -89,4 +106,43 @@ pub(super) fn stands(place: &Place, session: &Session, projection: &str) -> (i64
 /// Waits until one of the processes owns a projection.
 pub(super) fn owner(folder: &Folder, processes: &[Running], projection: &str) -> usize {
     poll(&format!("an owner of {projection}"), LIMIT, || owner_among(folder, processes, projection))
+}
+
+/// A config of the recorder whose batches of a hundred take a while each.
+pub(super) fn at_work() -> String {
+    format!("{BY_HUNDREDS}{}", beginning_with(PG_RECORDER, "SELECT pg_sleep(0.1)"))
+}
+
+/// Batches of a hundred flights that take a while each.
+pub(super) fn working() -> Option<(Place, Folder)> {
+    let place = Place::new()?;
+    let folder = place.folder(&at_work());
+    folder.ok(&["import", Sample::Flights.here().arg()]);
+    Some((place, folder))
+}
+
+/// A process that stands by for the recorder.
+pub(super) fn stand_by(folder: &Folder) -> Running {
+    let mut running = folder.spawn(&["run"]);
+    running.logs("it stands by", LIMIT, about("standing by", "recorder"));
+    running
+}
+
+/// A process that applies, and one that stands by.
+pub(super) fn owner_and_stand_by(folder: &Folder, session: &Session) -> (Running, Running) {
+    let mut owner = folder.spawn(&["run"]);
+    poll("the first batches", LIMIT, || {
+        assert!(owner.is_running(), "{}", owner.stderr());
+        (recorded(session) > 0).then_some(())
+    });
+    (owner, stand_by(folder))
+}
+
+/// All the rest is applied without speed limit, and the digests are right.
+#[track_caller]
+pub(super) fn assert_whole(place: &Place, folder: &Folder, session: &Session) {
+    folder.configure(&format!("{BY_HUNDREDS}{PG_RECORDER}"));
+    folder.ok(&["run", "--until-caught-up", "--accept", "recorder", "--fail-on-parked"]);
+    assert_recorder_has_the_log(place, session);
+    assert_eq!(Checked::read(session).ids, Sample::Flights.here().text("ids_sha256"));
 }

@@ -44,9 +44,9 @@ pub(crate) enum Command {
     Export(Export),
     /// Append one event
     Append(Append),
-    /// Run the projections of the config until stopped
+    /// Run the projections and handlers of the config until stopped
     Run(Run),
-    /// Show where each projection stands and how far behind the log it is
+    /// Show where each projection and handler stands and how far behind the log it is
     Status,
     /// Wait until a projection has settled a position
     Wait(Wait),
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Look at events that are not applied, and have them tried again
     #[command(subcommand)]
     FailedEvents(FailedEvents),
-    /// Look at parked and held events with their payloads; retry or discard them
+    /// Look at parked and held events, and at those that handlers gave up; retry or discard them
     #[command(subcommand)]
     DeadLetters(DeadLetters),
     /// Empty a projection's read model and start it again from the beginning of the log

@@ -102,12 +102,12 @@ impl Versions {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct Selected {
-    /// The projection
+    /// The projection, or for dead letters the handler
     pub(crate) name: ProjectionName,
     /// The event's position
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(crate) position: Option<Position>,
-    /// All of the projection
+    /// All of it
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -140,11 +140,17 @@ pub(crate) enum FailedEvents {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
-    /// List parked and held events
-    List(Listed),
+    /// List parked and held events, or with --handler what a handler gave up
+    List {
+        #[command(flatten)]
+        listed: Listed,
+        /// Of this handler
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["projection", "version", "all_versions"])]
+        handler: Option<ProjectionName>,
+    },
     /// Show one with its payload
     Show {
-        /// The projection
+        /// The projection or handler
         name: ProjectionName,
         /// The event's position
         position: Position,
@@ -155,7 +161,7 @@ pub(crate) enum DeadLetters {
         #[arg(long)]
         raw: bool,
     },
-    /// Ask the projection's owner for another try
+    /// Ask the projection's owner for another try; give a handler's to its sink again, here and now
     Retry(Selected),
     /// Give events up: their rows and payloads are deleted, the events stay in the log
     Discard {

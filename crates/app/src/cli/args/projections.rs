@@ -29,16 +29,16 @@ pub(crate) struct Run {
     /// End when everything that the log holds at the start is settled
     #[arg(long)]
     pub(crate) until_caught_up: bool,
-    /// Run only these projections
+    /// Run only these projections and handlers
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     pub(crate) only: Vec<ProjectionName>,
     /// Go on with these projections although their SQL or filter has changed at the same version
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     pub(crate) accept: Vec<ProjectionName>,
-    /// Go on with these projections although their stored position does not belong to this log
+    /// Go on with these projections and handlers although their stored position does not belong to this log
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     pub(crate) trust: Vec<ProjectionName>,
-    /// End with code 6 if events of these projections are set aside (parked, held or recorded)
+    /// End with code 6 if events of what ran are set aside (parked, held, recorded, or dead letters)
     #[arg(long)]
     pub(crate) fail_on_parked: bool,
 }

@@ -1,6 +1,6 @@
 //! `highwater config check` and `highwater config show`.
 //!
-//! JSON of `check`: `{"projections": [{"name", "sample_differences"}], "sample_events"}`; of `show`: an array
+//! JSON of `check`: `{"projections": [{"name", "sample_differences"}], "handlers": [name], "sample_events"}`; of `show`: an array
 //! of `{"key", "value", "origin"}`.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use highwater::compose::{Address, Migrate, open};
+use highwater::compose::{Address, Migrate, open_with_checkpoints};
 use highwater_core::model::{EventParts, Expected, Position, RecordedEvent, category_of};
 
 use crate::cli::args::{ConfigCommand, Global};
@@ -24,6 +24,7 @@ use crate::cli::session::{Opened, read_config};
 #[derive(Serialize)]
 struct Checked {
     projections: Vec<CheckedProjection>,
+    handlers: Vec<String>,
     sample_events: Option<usize>,
 }
 
@@ -75,7 +76,8 @@ async fn check(config: &Config, sample: Option<&Path>, ui: &Ui) -> Result<Exit, 
     let differs = projections
         .iter()
         .any(|projection| projection.sample_differences.as_ref().is_some_and(|found| !found.is_empty()));
-    let checked = Checked { projections, sample_events: events.map(|events| events.len()) };
+    let handlers = config.handlers.iter().map(|handler| handler.spec.name.to_string()).collect();
+    let checked = Checked { projections, handlers, sample_events: events.map(|events| events.len()) };
     ui.result(&checked, text)?;
     Ok(if differs { Exit::Failed } else { Exit::Ok })
 }
@@ -84,13 +86,15 @@ async fn check(config: &Config, sample: Option<&Path>, ui: &Ui) -> Result<Exit, 
 fn scratch_for(config: &Config) -> Result<Option<Scratch>, CliError> {
     let missing = [&config.log, &config.store]
         .into_iter()
+        .chain(&config.checkpoints.url)
         .any(|url| url.sqlite_file().is_some_and(|file| !file.exists()));
     missing.then(Scratch::new).transpose()
 }
 
 async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Opened, CliError> {
     let Some(scratch) = scratch else {
-        let opened = open(config.log.address(), config.store.address(), Migrate::Manual).await?;
+        let (log, store) = (config.log.address(), config.store.address());
+        let opened = open_with_checkpoints(log, store, config.checkpoints_address(), Migrate::Manual).await?;
         return Ok(Opened::new(opened));
     };
     let in_place_of = |url: &BackendUrl, file: &str| match url.sqlite_file() {
@@ -99,7 +103,11 @@ async fn open_for_check(config: &Config, scratch: Option<&Scratch>) -> Result<Op
     };
     let store = if config.log == config.store { "log.db" } else { "store.db" };
     let (log, store) = (in_place_of(&config.log, "log.db"), in_place_of(&config.store, store));
-    Ok(Opened::new(open(log, store, Migrate::Auto).await?))
+    let checkpoints = match config.checkpoints.url.as_ref() {
+        Some(url) if url.sqlite_file().is_some() => Some(in_place_of(url, "checkpoints.db")),
+        _ => config.checkpoints_address(),
+    };
+    Ok(Opened::new(open_with_checkpoints(log, store, checkpoints, Migrate::Auto).await?))
 }
 
 /// A temporary folder, removed at the end.
@@ -186,8 +194,11 @@ fn text(checked: &Checked) -> String {
             }
         }
     }
-    if checked.projections.is_empty() {
-        text.push_str("the config is valid; it has no projections\n");
+    for handler in &checked.handlers {
+        text.push_str(&format!("{handler}: valid\n"));
+    }
+    if checked.projections.is_empty() && checked.handlers.is_empty() {
+        text.push_str("the config is valid; it has no projections and no handlers\n");
     }
     if let Some(events) = checked.sample_events {
         text.push_str(&format!("sample: {} events\n", count(u64::try_from(events).unwrap_or(u64::MAX))));

@@ -1,4 +1,6 @@
-//! `highwater dead-letters`: parked and held events with their payloads.
+//! `highwater dead-letters`: parked and held events with their payloads, and what handlers gave up.
+//!
+//! Where a name is a handler's, `handler_letters` does it. For projections:
 //!
 //! JSON of `list`: as `failed-events list`; of `show`: `{"failed": {…}, "event": {…}}`, the event as a line
 //! of an export; of `retry`: `{"marked"}`; of `discard`: `{"discarded", "dry_run"}`.
@@ -12,12 +14,13 @@ use highwater_core::ports::FailedQuery;
 use crate::cli::args::{Consent, DeadLetters, Global, Selected, Versions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::ndjson::write_event;
+use crate::cli::ndjson::write_line;
 use crate::cli::output::{Ui, confirm, count, plain};
 use crate::cli::patience::patiently;
 use crate::cli::session::{Access, Session};
 
 use super::failed_events::{Row, find, list, retry, selection};
+use super::handler_letters::{self, is_handler};
 
 const KEPT: [FailedState; 2] = [FailedState::Parked, FailedState::Held];
 
@@ -35,12 +38,18 @@ struct Discarded {
 
 pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<Exit, CliError> {
     match args {
-        DeadLetters::List(listed) => {
+        DeadLetters::List { listed, handler } => {
             let session = Session::open(global, Access::Read).await?;
+            if let Some(name) = handler {
+                return handler_letters::list(&session, &name, listed.after, listed.limit, ui).await;
+            }
             list(&session, &listed, KEPT.to_vec(), "no dead letters", ui).await
         }
         DeadLetters::Show { name, position, version, raw } => {
             let session = Session::open(global, Access::Read).await?;
+            if is_handler(&session, &name).await? {
+                return handler_letters::show(&session, &name, position, raw, ui).await;
+            }
             let row = find(&session, &name, position, Versions::one(version)).await?;
             let letter = session.backends.control.dead_letter(&row.key, position).await?;
             let letter = letter.ok_or_else(|| {
@@ -52,7 +61,7 @@ pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<E
                 return Ok(Exit::Ok);
             }
             let mut line = Vec::new();
-            write_event(&mut line, &letter.event);
+            write_line(&mut line, &letter.event);
             let event: &RawValue = serde_json::from_slice(&line)?;
             ui.result(&Letter { failed: Row::from(&letter.failed), event }, |shown| {
                 let part = |what: &str, bytes: &[u8]| {
@@ -66,11 +75,18 @@ pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<E
         }
         DeadLetters::Retry(selected) => {
             let session = Session::open(global, Access::Write).await?;
+            if is_handler(&session, &selected.name).await? {
+                return handler_letters::retry(&session, &selected, ui).await;
+            }
             retry(&session, selected, KEPT.to_vec(), ui).await
         }
         DeadLetters::Discard { selected, consent } => {
             let access = if consent.dry_run { Access::Read } else { Access::Write };
-            discard(&Session::open(global, access).await?, selected, consent, ui).await
+            let session = Session::open(global, access).await?;
+            if is_handler(&session, &selected.name).await? {
+                return handler_letters::discard(&session, &selected, consent, ui).await;
+            }
+            discard(&session, selected, consent, ui).await
         }
     }
 }

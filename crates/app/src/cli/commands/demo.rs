@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use highwater::compose::RunOptions;
+use highwater::compose::{HandlerSpecs, RunOptions};
 
 use crate::cli::args::Demo;
 use crate::cli::config::{Config, ConfigSource, load};
@@ -56,7 +56,7 @@ pub(super) async fn run(args: Demo, ui: &Ui) -> Result<Exit, CliError> {
     let (imported, import_took) = import_one(&*session.backends.append, source, options, &stop, ui).await?;
 
     let specs: Vec<_> = session.config.projections.iter().map(|projection| projection.spec.clone()).collect();
-    let report = catch_up(&session, specs, RunOptions::default(), &stop, ui).await?;
+    let report = catch_up(&session, specs, HandlerSpecs::default(), RunOptions::default(), &stop, ui).await?;
     let exit = exit_of(&report, true);
     let run = RunReport::from(&report);
     if exit != Exit::Ok {

@@ -17,7 +17,7 @@ use highwater_core::ports::{EventLog, Limit};
 use crate::cli::args::{Export, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::ndjson::write_event;
+use crate::cli::ndjson::write_line;
 use crate::cli::output::{Progress, Ui, count};
 use crate::cli::session::{Access, Session};
 
@@ -101,7 +101,7 @@ async fn write_events<W: Write>(
             if event.position() > head || events == limit {
                 break;
             }
-            write_event(&mut lines, event);
+            write_line(&mut lines, event);
             events += 1;
             last = Some(event.position());
         }

@@ -19,7 +19,8 @@ struct Migrated {
 
 pub(super) async fn run(global: &Global, ui: &Ui) -> Result<Exit, CliError> {
     let config = read_config(global)?;
-    let done = Backends::migrate(config.log.address(), config.store.address()).await?;
+    let (log, store) = (config.log.address(), config.store.address());
+    let done = Backends::migrate_with_checkpoints(log, store, config.checkpoints_address()).await?;
     ui.result(&Migrated { done }, |migrated| match migrated.done.as_slice() {
         [] => "everything is up to date".to_owned(),
         done => done.join("\n"),

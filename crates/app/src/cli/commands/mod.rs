@@ -10,6 +10,8 @@ mod demo;
 mod demo_result;
 mod export;
 mod failed_events;
+mod handler_letters;
+mod handler_status;
 mod import;
 mod init;
 mod migrate;

@@ -1,13 +1,13 @@
-//! `highwater run`: the projections of the config, until stopped or until caught up.
+//! `highwater run`: the projections and handlers of the config, until stopped or until caught up.
 //!
 //! The first Ctrl-C or SIGTERM drains, commits and reports; the second ends at once. The report (JSON) is
-//! described in `run_report`.
+//! described in `run_report`; where a handler writes events to standard output, it goes to standard error.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use highwater::compose::RunOptions;
+use highwater::compose::{HandlerSpecs, RunOptions, SinkSpec};
 use highwater::{ProjectionSpec, Report, StartError, TokioClock};
 use highwater_core::ports::Clock as _;
 
@@ -19,6 +19,7 @@ use crate::cli::output::Ui;
 use crate::cli::session::{Access, Session};
 use crate::cli::signals;
 
+use super::handler_letters::any_letter;
 use super::run_progress::show_progress;
 use super::run_report::{RunReport, exit_of};
 use super::status::any_set_aside;
@@ -32,7 +33,10 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
         Some(session) => session,
         None => return Ok(Exit::Unavailable),
     };
-    for name in args.only.iter().chain(&args.accept).chain(&args.trust) {
+    for name in args.only.iter().chain(&args.trust) {
+        session.runs(name)?;
+    }
+    for name in &args.accept {
         session.projection(name)?;
     }
     let specs: Vec<ProjectionSpec> = session
@@ -42,17 +46,23 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
         .map(|projection| projection.spec.clone())
         .filter(|spec| args.only.is_empty() || args.only.contains(&spec.name))
         .collect();
-    if specs.is_empty() {
-        return Err(CliError::usage("the config has no projections: add a [[projection]]"));
+    let handlers = session.config.handler_specs(&args.only);
+    if specs.is_empty() && handlers.handlers.is_empty() {
+        return Err(CliError::usage(
+            "the config has no projections and no handlers: add a [[projection]] or a [[handler]]",
+        ));
     }
+    let events_on_stdout = handlers.handlers.iter().any(|handler| handler.sink == SinkSpec::Stdout);
+    let handled: Vec<_> = handlers.handlers.iter().map(|handler| handler.name.clone()).collect();
     let ran: Vec<_> = specs.iter().map(|spec| (spec.name.clone(), spec.version)).collect();
     let options = RunOptions { accept: args.accept, trust: args.trust };
     let report = if args.until_caught_up {
-        catch_up(&session, specs, options, &stop, ui).await?
+        catch_up(&session, specs, handlers, options, &stop, ui).await?
     } else {
         let recorder = session.config.listen.map(|_| Recorder::install()).transpose()?;
-        let probed_specs = specs.clone();
-        let highwater = session.backends.start(specs, options).await.map_err(start_error)?;
+        let (probed_specs, probed_handlers) = (specs.clone(), handlers.handlers.clone());
+        let started = session.backends.start_with_handlers(specs, handlers, options).await;
+        let highwater = started.map_err(start_error)?;
         let ended = CancellationToken::new();
         let _until_the_end = ended.clone().drop_guard();
         if let Some((at, recorder)) = session.config.listen.zip(recorder) {
@@ -62,6 +72,8 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
                 watch: highwater.watch(),
                 watcher: session.watcher.clone(),
                 specs: probed_specs,
+                handlers: probed_handlers,
+                key_collisions: session.backends.key_collisions.clone(),
                 recorder,
             };
             serve(at, probed, ended).await?;
@@ -69,8 +81,16 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
         highwater.run_until(stop.cancelled_owned()).await
     };
     let exit = exit_of(&report, args.until_caught_up);
-    ui.result(&RunReport::from(&report), RunReport::text)?;
-    if exit == Exit::Ok && args.fail_on_parked && any_set_aside(&*session.backends.control, &ran).await? {
+    let shown = RunReport::from(&report);
+    if events_on_stdout {
+        ui.result_aside(&shown, RunReport::text)?;
+    } else {
+        ui.result(&shown, RunReport::text)?;
+    }
+    if exit == Exit::Ok
+        && args.fail_on_parked
+        && (any_set_aside(&*session.backends.control, &ran).await? || any_letter(&session, &handled).await?)
+    {
         return Ok(Exit::Parked);
     }
     Ok(exit)
@@ -97,25 +117,29 @@ async fn when_there_is_room(global: &Global, stop: &CancellationToken) -> Result
     }
 }
 
-/// Runs projections until everything that the log holds now is settled, showing the progress.
+/// Runs projections and handlers until everything that the log holds now is settled, showing the progress.
 pub(super) async fn catch_up(
     session: &Session,
     specs: Vec<ProjectionSpec>,
+    handlers: HandlerSpecs,
     options: RunOptions,
     stop: &CancellationToken,
     ui: &Ui,
 ) -> Result<Report, CliError> {
-    show_progress(session, &specs, ui).await?;
-    let highwater = session.backends.start(specs, options).await.map_err(start_error)?;
+    show_progress(session, &specs, &handlers.handlers, ui).await?;
+    let started = session.backends.start_with_handlers(specs, handlers, options).await;
+    let highwater = started.map_err(start_error)?;
     let report = highwater.run_until_caught_up(stop.cancelled()).await;
     session.watcher.hide();
     Ok(report?)
 }
 
-/// What kept the projections from starting.
+/// What kept projections and handlers from starting.
 pub(super) fn start_error(error: StartError) -> CliError {
     match error {
-        StartError::Invalid(problems) => violations("the projections cannot be started", problems),
+        StartError::Invalid(problems) => {
+            violations("the projections and handlers cannot be started", problems)
+        }
         StartError::Failed(error) => error.into(),
         // A reason that is added later is a failure with its own words.
         other => CliError::failed(other.to_string()),

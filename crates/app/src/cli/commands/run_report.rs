@@ -4,12 +4,16 @@
 //! "batches", "position", "seconds"}]}`. The outcome is `stopped`, `caught-up`, `busy` (another instance owns
 //! it), `paused`, `stalled` or `faulted`, the last two with a reason. The counters are of this run. A projection
 //! that is divided has `partitions` as well: `[{"partition", "outcome", "reason", "applied", "failed", "position"}]`.
+//! Handlers follow in `"handlers": [{"name", "outcome", "reason", "processed", "errors", "dead_lettered", "skipped",
+//! "duplicates", "abandoned", "position", "checkpoint", "unflushed", "seconds"}]`: `checkpoint` is what is known to be
+//! stored, `abandoned` counts events whose handling was cut short, and `unflushed` says why the last checkpoint is not
+//! stored (null where it is).
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use highwater::{Outcome, Report};
+use highwater::{HandlerReport, Outcome, Report};
 use highwater_core::model::Position;
 
 use crate::cli::exit::Exit;
@@ -19,6 +23,48 @@ use crate::cli::output::{Table, count, duration, plain, rate};
 #[derive(Serialize)]
 pub(super) struct RunReport {
     projections: Vec<Row>,
+    handlers: Vec<HandlerRow>,
+}
+
+#[derive(Serialize)]
+struct HandlerRow {
+    name: String,
+    outcome: &'static str,
+    reason: Option<String>,
+    processed: u64,
+    errors: u64,
+    dead_lettered: u64,
+    skipped: u64,
+    duplicates: u64,
+    abandoned: u64,
+    position: Option<Position>,
+    checkpoint: Option<Position>,
+    unflushed: Option<String>,
+    seconds: f64,
+    #[serde(skip)]
+    took: Duration,
+}
+
+impl From<&HandlerReport> for HandlerRow {
+    fn from(report: &HandlerReport) -> Self {
+        let (outcome, reason) = words(&report.outcome);
+        Self {
+            name: report.name.to_string(),
+            outcome,
+            reason,
+            processed: report.totals.processed,
+            errors: report.totals.errors,
+            dead_lettered: report.totals.dead_lettered,
+            skipped: report.totals.skipped,
+            duplicates: report.totals.duplicates,
+            abandoned: report.abandoned,
+            position: report.position,
+            checkpoint: report.stored,
+            unflushed: report.unflushed.clone(),
+            seconds: report.took.as_secs_f64(),
+            took: report.took,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -91,7 +137,7 @@ impl From<&Report> for RunReport {
                 partitions: partitions.collect(),
             }
         });
-        Self { projections: rows.collect() }
+        Self { projections: rows.collect(), handlers: report.handlers.iter().map(HandlerRow::from).collect() }
     }
 }
 
@@ -122,7 +168,10 @@ impl RunReport {
                 rate(row.applied, row.took).filter(|rate| *rate > 0).map_or_else(|| "-".to_owned(), count),
             ]);
         }
-        let mut text = table.text("nothing ran");
+        let mut text = match self.projections.as_slice() {
+            [] if !self.handlers.is_empty() => String::new(),
+            _ => table.text("nothing ran"),
+        };
         for row in &self.projections {
             if let Some(reason) = &row.reason {
                 text.push_str(&format!("\n{} {}: {}", row.name, row.outcome, plain(reason)));
@@ -137,6 +186,48 @@ impl RunReport {
                 ));
             }
         }
+        text.push_str(&self.handlers_text());
+        text
+    }
+
+    fn handlers_text(&self) -> String {
+        if self.handlers.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&[
+            "handler",
+            "outcome",
+            "#handled",
+            "#errors",
+            "#dead letters",
+            "#skipped",
+            "#position",
+            "#took",
+            "#events/s",
+        ]);
+        for row in &self.handlers {
+            table.row([
+                row.name.clone(),
+                row.outcome.to_owned(),
+                count(row.processed),
+                count(row.errors),
+                count(row.dead_lettered),
+                count(row.skipped),
+                row.position.map_or_else(|| "-".to_owned(), |position| position.to_string()),
+                duration(row.took),
+                rate(row.processed, row.took).filter(|rate| *rate > 0).map_or_else(|| "-".to_owned(), count),
+            ]);
+        }
+        let between = if self.projections.is_empty() { "" } else { "\n" };
+        let mut text = format!("{between}{}", table.text(""));
+        for row in &self.handlers {
+            if let Some(reason) = &row.reason {
+                text.push_str(&format!("\n{} {}: {}", row.name, row.outcome, plain(reason)));
+            }
+            if let Some(why) = &row.unflushed {
+                text.push_str(&format!("\n{}: the last checkpoint is not stored: {}", row.name, plain(why)));
+            }
+        }
         text
     }
 }
@@ -144,9 +235,12 @@ impl RunReport {
 /// The exit code of a run. A catch-up that did not catch up is not done, whatever kept it from that.
 pub(super) fn exit_of(report: &Report, until_caught_up: bool) -> Exit {
     let any = |wanted: fn(&Outcome) -> bool| {
-        report.projections.iter().any(|projection| wanted(&projection.outcome))
+        let handlers = report.handlers.iter().map(|handler| &handler.outcome);
+        report.projections.iter().map(|projection| &projection.outcome).chain(handlers).any(wanted)
     };
-    if any(|outcome| matches!(outcome, Outcome::Faulted(_))) {
+    if report.handlers.iter().any(|handler| handler.unflushed.is_some())
+        || any(|outcome| matches!(outcome, Outcome::Faulted(_)))
+    {
         Exit::Failed
     } else if !until_caught_up {
         Exit::Ok
@@ -179,7 +273,7 @@ mod tests {
             took: Duration::from_millis(600),
             partitions: Vec::new(),
         });
-        Report { projections: projections.collect() }
+        Report { projections: projections.collect(), handlers: Vec::new() }
     }
 
     #[test]
@@ -192,6 +286,35 @@ mod tests {
         assert_eq!(exit_of(&report(&[Outcome::Busy, faulted]), true), Exit::Failed);
         assert_eq!(exit_of(&report(&[Outcome::Stopped]), true), Exit::Failed);
         assert_eq!(exit_of(&report(&[Outcome::Paused]), true), Exit::Failed);
+    }
+
+    fn handled(outcome: Outcome, unflushed: Option<&str>) -> Report {
+        let handler = HandlerReport {
+            name: "h".into(),
+            outcome,
+            totals: highwater::HandlerTotals { processed: 500, dead_lettered: 2, ..Default::default() },
+            abandoned: 0,
+            position: Some(Position::new(9, 0)),
+            stored: Some(Position::new(9, 0)),
+            unflushed: unflushed.map(str::to_owned),
+            took: Duration::from_millis(250),
+        };
+        Report { projections: Vec::new(), handlers: vec![handler] }
+    }
+
+    #[test]
+    fn b_11_a_handler_that_did_not_end_well_shows_in_the_code_and_in_the_table() {
+        assert_eq!(exit_of(&handled(Outcome::CaughtUp, None), true), Exit::Ok);
+        assert_eq!(exit_of(&handled(Outcome::Stopped, None), false), Exit::Ok);
+        assert_eq!(exit_of(&handled(Outcome::Stopped, None), true), Exit::Failed);
+        assert_eq!(exit_of(&handled(Outcome::Busy, None), true), Exit::Busy);
+        assert_eq!(exit_of(&handled(Outcome::CaughtUp, Some("store away")), true), Exit::Failed);
+        assert_eq!(exit_of(&handled(Outcome::Stopped, Some("store away")), false), Exit::Failed);
+        let text = RunReport::from(&handled(Outcome::CaughtUp, Some("store away"))).text();
+        assert!(
+            text.contains("2,000") && text.contains("caught-up") && text.contains("store away"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! `highwater status`: where each projection stands, from committed data, whichever process runs it.
+//! `highwater status`: where each projection and each handler stands, from committed data, whichever process runs it.
 //!
 //! JSON: `{"head", "held_back": {"position", "age_seconds", "holder"}, "projections": [{"name", "version", "partition", "phase", "fault", "owner", "position",
 //! "last_event", "lag_positions", "lag_events", "lag_seconds", "retrying", "parked", "recorded", "held",
-//! "generation", "epoch", "updated_at", "in_config"}]}`.
+//! "generation", "epoch", "updated_at", "in_config"}], "handlers": [{"name", "phase", "owner", "position",
+//! "lag_positions", "lag_events", "lag_seconds", "dead_letters", "generation", "epoch", "updated_at"}]}`.
 //!
 //! * `phase`: `not-started` (in the config, never run) · `paused` · `faulted` · `retrying-event` ·
 //!   `catching-up` · `live` · `stopped` (nobody owns it).
@@ -14,6 +15,9 @@
 //!   count, or the projection is not in the config), `lag_seconds` between the times of the head event and of
 //!   the last event that was looked at. All are 0 for a projection that has caught up, however long ago the
 //!   last event was.
+//! * Of a handler, `position` is its stored checkpoint, and `phase` is `not-started`, `stopped` (nobody owns it),
+//!   `catching-up` or `live`. Whether it is stalled or faulted, and how often it has tried an event, only the process
+//!   that runs it knows: `/health/ready` there says so.
 
 use serde::Serialize;
 
@@ -30,11 +34,14 @@ use crate::cli::lag::{Failed, Head, Lag, failed, lag};
 use crate::cli::output::{Table, Ui, count};
 use crate::cli::session::{Access, Session};
 
+use super::handler_status;
+
 #[derive(Serialize)]
 struct Status {
     head: Option<Position>,
     held_back: Option<Held>,
     projections: Vec<Row>,
+    handlers: Vec<handler_status::Row>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +106,8 @@ async fn status(session: &Session) -> Result<Status, CliError> {
             projections.push(row(log, control, &head, state, None).await?);
         }
     }
-    Ok(Status { head: head.position, held_back, projections })
+    let handlers = handler_status::rows(session, &head).await?;
+    Ok(Status { head: head.position, held_back, projections, handlers })
 }
 
 async fn row(
@@ -223,11 +231,18 @@ fn text(status: &Status) -> String {
         ]);
     }
     let mut text = format!("log head: {}\n", place(status.head));
-    text.push_str(&table.text("no projections: add a [[projection]] to the config"));
+    match status.projections.as_slice() {
+        [] if !status.handlers.is_empty() => {}
+        _ => {
+            text.push_str(&table.text("no projections: add a [[projection]] to the config"));
+            text.push_str(if status.handlers.is_empty() { "" } else { "\n" });
+        }
+    }
+    text.push_str(&handler_status::text(&status.handlers));
     if let Some(held) = &status.held_back {
         let age = held.age_seconds.map(|age| format!(" for {} s", count(age))).unwrap_or_default();
         text.push_str(&format!(
-            "\nevents behind {} are held back{age} by an appender that has not ended: {}",
+            "\nevents behind {} are held back{age} by an appender that has not ended, and lag does not count them: {}",
             held.position,
             crate::cli::output::plain(&held.holder)
         ));

@@ -11,7 +11,7 @@ const SEPARATOR: &str = "__";
 
 /// The keys that have no table, and the tables whose keys may be set one by one.
 const PLAIN: [&str; 1] = ["migrate"];
-const TABLES: [&str; 3] = ["log", "store", "defaults"];
+const TABLES: [&str; 5] = ["log", "store", "checkpoints", "defaults", "handler_defaults"];
 
 /// Lays `HIGHWATER_…` variables over `tree`. Variables that do not have the form of a key are somebody else's
 /// (`HIGHWATER_CONFIG` is the command line's); one that names an unknown table with two underscores is a
@@ -76,7 +76,7 @@ fn set(
                 format!("`{}` is not a key that can be set from here", path.join("."))
             } else {
                 format!(
-                    "{} (from here only these can be set; projections are set in the file)",
+                    "{} (from here only these can be set; projections and handlers are set in the file)",
                     unknown("", first, TABLES.iter().chain(&PLAIN).copied())
                 )
             };

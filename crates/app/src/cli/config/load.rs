@@ -5,15 +5,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use highwater::compose::{Address, HandlerSpecs};
 use highwater_core::model::ProjectionName;
+use highwater_core::settings::CatchUpSettings;
 
+use super::checkpoints::{self, CheckpointsConfig};
 use super::document;
+use super::handler::{self, HandlerConfig};
 use super::layers::{lay_environment, lay_flags};
 use super::node::{Node, Origin, Value};
 use super::problems::{ConfigError, Problems};
 use super::projection::{self, ProjectionConfig};
+use super::server;
 use super::settings::{Layered, names};
 use super::shown::Shown;
+use super::sink::Reading;
 use super::table::Table;
 use super::url::{self, BackendUrl};
 
@@ -66,6 +72,10 @@ pub(crate) struct Config {
     pub(crate) listen: Option<SocketAddr>,
     /// The projections, in the order of the file.
     pub(crate) projections: Vec<ProjectionConfig>,
+    /// Where handlers keep their checkpoints.
+    pub(crate) checkpoints: CheckpointsConfig,
+    /// The handlers, in the order of the file.
+    pub(crate) handlers: Vec<HandlerConfig>,
     /// All effective values with their origins.
     pub(crate) shown: Vec<Shown>,
 }
@@ -74,6 +84,27 @@ impl Config {
     /// A projection by name.
     pub(crate) fn projection(&self, name: &ProjectionName) -> Option<&ProjectionConfig> {
         self.projections.iter().find(|projection| projection.spec.name == *name)
+    }
+
+    /// A handler by name.
+    pub(crate) fn handler(&self, name: &ProjectionName) -> Option<&HandlerConfig> {
+        self.handlers.iter().find(|handler| handler.spec.name == *name)
+    }
+
+    /// Where handlers keep their checkpoints, if that is not the store.
+    pub(crate) fn checkpoints_address(&self) -> Option<Address> {
+        let url = self.checkpoints.url.as_ref()?;
+        Some(url.address().prefix(self.checkpoints.prefix.clone()))
+    }
+
+    /// The handlers as they are started: those in `only`, or all where it is empty.
+    pub(crate) fn handler_specs(&self, only: &[ProjectionName]) -> HandlerSpecs {
+        let specs = self.handlers.iter().map(|handler| handler.spec.clone());
+        HandlerSpecs {
+            handlers: specs.filter(|spec| only.is_empty() || only.contains(&spec.name)).collect(),
+            persistence: self.checkpoints.persistence.clone(),
+            lease: self.checkpoints.lease,
+        }
     }
 }
 
@@ -115,7 +146,20 @@ fn read(
     problems: &mut Problems,
 ) -> Option<Config> {
     let top = Table::top(tree);
-    top.finish(["migrate", "log", "store", "defaults", "http", "projection"], problems);
+    top.finish(
+        [
+            "migrate",
+            "log",
+            "store",
+            "defaults",
+            "http",
+            "projection",
+            "checkpoints",
+            "handler_defaults",
+            "handler",
+        ],
+        problems,
+    );
     let (migrate, migrate_origin) = migrate(&top, problems);
 
     let log = backend(&top, "log", folder, variable, problems);
@@ -150,6 +194,9 @@ fn read(
     }
     let projections = projections(&top, &defaults, folder, problems);
 
+    let checkpoints = checkpoints::read(&top, store.as_ref().map(|(url, _)| url), folder, variable, problems);
+    let handlers = handlers(&top, &Reading { folder, variable }, &projections, problems);
+
     let listen = listen(&top, problems);
 
     let ((log, log_origin), (store, store_origin)) = (log?, store?);
@@ -171,17 +218,24 @@ fn read(
         row("log.url", log.to_string(), &log_origin),
         store_place,
     ];
-    let schemas = [("log.schema", &log, &log_origin), ("store.schema", &store, &store_origin)];
-    shown.extend(
-        schemas
-            .into_iter()
-            .filter_map(|(key, url, origin)| url.schema().map(|schema| row(key, schema.to_owned(), origin))),
-    );
+    for (name, url) in [("log", &log), ("store", &store)] {
+        // A store that is the log's database is told nothing of its own.
+        let Some(table) = top.table(name, problems) else { continue };
+        let schema = url.schema().map(|schema| ("schema", schema.to_owned()));
+        for (key, value) in schema.into_iter().chain(url.server()) {
+            let origin = table.get(key).map_or(&Origin::Default, |node| &node.origin);
+            shown.push(row(&table.name(key), value, origin));
+        }
+    }
     let (listen, listen_origin) = listen;
     let listen_text = listen.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
     shown.push(row("http.listen", listen_text, &listen_origin));
     shown.extend(projections.iter().flat_map(|projection| projection.shown.iter().cloned()));
-    Some(Config { log, store, migrate, listen, projections, shown })
+    if !handlers.is_empty() || top.get("checkpoints").is_some() {
+        shown.extend(checkpoints.shown.iter().cloned());
+    }
+    shown.extend(handlers.iter().flat_map(|handler| handler.shown.iter().cloned()));
+    Some(Config { log, store, migrate, listen, projections, checkpoints, handlers, shown })
 }
 
 fn backend(
@@ -192,7 +246,7 @@ fn backend(
     problems: &mut Problems,
 ) -> Option<(BackendUrl, Origin)> {
     let table = top.table(key, problems)?;
-    table.finish(["schema", "url", "url_file"], problems);
+    table.finish(["schema", "url", "url_file"].into_iter().chain(server::KEYS), problems);
     if table.get("url").is_none() && table.get("url_file").is_none() {
         problems.add(table.origin(), format!("`{key}` needs `url` or `url_file`"));
         return None;
@@ -258,4 +312,41 @@ fn projections(
         }
     }
     projections
+}
+
+/// The handlers over the settings of `[handler_defaults]`. Names are unlike those of projections, since commands take
+/// either.
+fn handlers(
+    top: &Table<'_>,
+    with: &Reading<'_>,
+    projections: &[ProjectionConfig],
+    problems: &mut Problems,
+) -> Vec<HandlerConfig> {
+    let mut defaults = Layered::<CatchUpSettings>::default();
+    if let Some(table) = top.table("handler_defaults", problems) {
+        table.finish(handler::names(), problems);
+        defaults.lay(&table, problems);
+        defaults.validate("handler_defaults", problems);
+    }
+    let Some(node) = top.get("handler") else { return Vec::new() };
+    let Value::Array(nodes) = &node.value else {
+        problems.add(&node.origin, "write [[handler]], with two brackets: there may be several");
+        return Vec::new();
+    };
+    let mut handlers: Vec<HandlerConfig> = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(next) = handler::read(index, node, &defaults, with, problems) else { continue };
+        let name = &next.spec.name;
+        let projection = projections.iter().find(|earlier| earlier.spec.name == *name);
+        let projection = projection.map(|earlier| ("projection", &earlier.origin));
+        let handler = handlers.iter().find(|earlier| earlier.spec.name == *name);
+        match projection.or_else(|| handler.map(|earlier| ("handler", &earlier.origin))) {
+            Some((kind, origin)) => {
+                let place = origin.place(problems.file());
+                problems.add(&next.origin, format!("there is a {kind} `{name}` already, at {place}"));
+            }
+            None => handlers.push(next),
+        }
+    }
+    handlers
 }

@@ -9,24 +9,30 @@
 //!   underscores part the keys.
 //! * Flags: `--set log.url=sqlite:flights.db`.
 //! * A key of `[defaults]` counts for every projection; the same key in a `[[projection]]` wins for that one;
-//!   a flag wins over both.
+//!   a flag wins over both. So do `[handler_defaults]` and `[[handler]]`.
 
+mod checkpoints;
 mod document;
 mod durations;
+mod handler;
+mod handler_settings;
 mod keys;
 mod layers;
 mod load;
 mod node;
 mod problems;
 mod projection;
+mod server;
 mod settings;
 mod shown;
+mod sink;
 mod sql;
 mod table;
 #[cfg(test)]
 mod tests;
 mod url;
 
+pub(crate) use handler::HandlerConfig;
 pub(crate) use keys::nearest;
 pub(crate) use load::{Config, ConfigSource, MigrateMode, load};
 pub(crate) use problems::ConfigError;

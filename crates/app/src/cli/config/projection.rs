@@ -37,18 +37,11 @@ pub(crate) fn read(
     folder: &Path,
     problems: &mut Problems,
 ) -> Option<ProjectionConfig> {
-    let plain_name = match &node.value {
-        Value::Table(keys) => keys.get("name").and_then(|node| match &node.value {
-            Value::String(name, _) => Some(name.as_str()),
-            _ => None,
-        }),
-        _ => None,
-    };
-    let path = format!("projection.{}", plain_name.map_or_else(|| (index + 1).to_string(), str::to_owned));
+    let path = path("projection", index, node);
     let table = Table::of(&path, node, problems)?;
     table.finish(OWN_KEYS.iter().copied().chain(names()), problems);
 
-    let name = name(&table, problems);
+    let name = name(&table, "[[projection]]", problems);
     let origin = table.get("name").map_or_else(|| table.origin().clone(), |node| node.origin.clone());
     let version = version(&table, problems);
     let mut read_sql =
@@ -83,9 +76,22 @@ pub(crate) fn read(
     Some(ProjectionConfig { spec, ignore, origin, shown })
 }
 
-fn name(table: &Table<'_>, problems: &mut Problems) -> Option<ProjectionName> {
+/// How the `index`-th table of a kind is called in messages: by its name, if it has one.
+pub(super) fn path(kind: &str, index: usize, node: &Node) -> String {
+    let plain_name = match &node.value {
+        Value::Table(keys) => keys.get("name").and_then(|node| match &node.value {
+            Value::String(name, _) => Some(name.as_str()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    format!("{kind}.{}", plain_name.map_or_else(|| (index + 1).to_string(), str::to_owned))
+}
+
+/// The name of what a table describes; `what` is how such a table begins.
+pub(super) fn name(table: &Table<'_>, what: &str, problems: &mut Problems) -> Option<ProjectionName> {
     if table.get("name").is_none() {
-        problems.add(table.origin(), "a [[projection]] needs a `name`");
+        problems.add(table.origin(), format!("a {what} needs a `name`"));
         return None;
     }
     let text = table.string("name", problems)?;
@@ -169,6 +175,18 @@ fn filter(
     Filter { types, streams, ..Filter::all() }
 }
 
+/// Patterns as they may be written.
+pub(super) fn list(patterns: &[Pattern]) -> String {
+    let texts: Vec<String> = patterns
+        .iter()
+        .map(|pattern| match pattern {
+            Pattern::Exact(name) => format!("{name:?}"),
+            Pattern::Prefix(prefix) => format!("{:?}", format!("{prefix}*")),
+        })
+        .collect();
+    if texts.is_empty() { "all".to_owned() } else { texts.join(", ") }
+}
+
 fn owned(texts: Vec<&str>) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
@@ -179,16 +197,6 @@ fn shown(table: &Table<'_>, spec: &ProjectionSpec, layered: &Layered, file: &str
         key: table.name(key),
         value,
         origin: origin.place(file),
-    };
-    let list = |patterns: &[Pattern]| {
-        let texts: Vec<String> = patterns
-            .iter()
-            .map(|pattern| match pattern {
-                Pattern::Exact(name) => format!("{name:?}"),
-                Pattern::Prefix(prefix) => format!("{:?}", format!("{prefix}*")),
-            })
-            .collect();
-        if texts.is_empty() { "all".to_owned() } else { texts.join(", ") }
     };
     let mut rows = vec![
         row("version", spec.version.to_string(), &origin_of("version")),

@@ -1,23 +1,33 @@
-//! Every setting of a projection as a key: one table says its name, how it is read and how it is shown.
+//! Settings as keys: one table a component says their names, how each is read and how it is shown. Here is that of
+//! projections.
 
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use highwater_core::settings::ProjectionSettings;
+use highwater_core::settings::{ProjectionSettings, Violation};
 
 use super::durations::{parse_duration, parse_size, show_duration, show_size};
 use super::node::{Node, Origin, Value};
 use super::problems::Problems;
 use super::table::Table;
 
-/// A key that stands in `[defaults]` and in each `[[projection]]`.
-pub(crate) struct SettingKey {
+/// A key of the settings `S`, such as stands in `[defaults]` and in each `[[projection]]`.
+pub(crate) struct SettingKey<S> {
     /// The key.
     pub(crate) name: &'static str,
-    set: fn(&mut ProjectionSettings, &Value) -> Result<(), String>,
+    pub(super) set: fn(&mut S, &Value) -> Result<(), String>,
     /// The value as it may be written.
-    pub(crate) show: fn(&ProjectionSettings) -> String,
+    pub(crate) show: fn(&S) -> String,
+}
+
+/// Settings that a config file sets by keys.
+pub(crate) trait Keyed: Clone + Default + 'static {
+    /// The keys, in the order in which they are shown.
+    const KEYS: &'static [SettingKey<Self>];
+
+    /// What is wrong with them.
+    fn violations(&self) -> Vec<Violation>;
 }
 
 macro_rules! keys {
@@ -29,9 +39,18 @@ macro_rules! keys {
         }),*]
     };
 }
+pub(super) use keys;
 
-/// The keys, in the order in which they are shown.
-pub(crate) const SETTINGS: &[SettingKey] = keys! {
+impl Keyed for ProjectionSettings {
+    const KEYS: &'static [SettingKey<Self>] = SETTINGS;
+
+    fn violations(&self) -> Vec<Violation> {
+        self.validate().err().unwrap_or_default()
+    }
+}
+
+/// The keys of a projection, in the order in which they are shown.
+pub(crate) const SETTINGS: &[SettingKey<ProjectionSettings>] = keys! {
     batch: number, plain;
     min_batch: number, plain;
     max_batch: number, plain;
@@ -61,25 +80,25 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> + Clone {
     SETTINGS.iter().map(|key| key.name)
 }
 
-/// Settings with the origin of each, in the order of [`SETTINGS`].
+/// Settings with the origin of each, in the order of their keys.
 #[derive(Debug, Clone)]
-pub(crate) struct Layered {
+pub(crate) struct Layered<S = ProjectionSettings> {
     /// The settings.
-    pub(crate) settings: ProjectionSettings,
+    pub(crate) settings: S,
     /// Where each value comes from.
     pub(crate) origins: Vec<Origin>,
 }
 
-impl Default for Layered {
+impl<S: Keyed> Default for Layered<S> {
     fn default() -> Self {
-        Self { settings: ProjectionSettings::default(), origins: vec![Origin::Default; SETTINGS.len()] }
+        Self { settings: S::default(), origins: vec![Origin::Default; S::KEYS.len()] }
     }
 }
 
-impl Layered {
+impl<S: Keyed> Layered<S> {
     /// Lays a table's settings over these. What a flag has set stays.
     pub(crate) fn lay(&mut self, table: &Table<'_>, problems: &mut Problems) {
-        for (key, origin) in SETTINGS.iter().zip(&mut self.origins) {
+        for (key, origin) in S::KEYS.iter().zip(&mut self.origins) {
             let Some(Node { value, origin: from }) = table.get(key.name) else { continue };
             if matches!(origin, Origin::Flag(_)) {
                 continue;
@@ -93,16 +112,15 @@ impl Layered {
 
     /// Notes what the validator says, at the place of the value; `whose` names the projection.
     pub(crate) fn validate(&self, whose: &str, problems: &mut Problems) {
-        let Err(violations) = self.settings.validate() else { return };
-        for violation in violations {
-            let place = SETTINGS.iter().position(|key| key.name == violation.setting);
+        for violation in self.settings.violations() {
+            let place = S::KEYS.iter().position(|key| key.name == violation.setting);
             let origin = place.map_or(&Origin::Default, |place| &self.origins[place]);
             problems.add(origin, format!("{whose}: {violation}"));
         }
     }
 }
 
-fn number<N: TryFrom<i64> + FromStr>(value: &Value) -> Result<N, String> {
+pub(super) fn number<N: TryFrom<i64> + FromStr>(value: &Value) -> Result<N, String> {
     match value {
         Value::Integer(number) => N::try_from(*number).ok(),
         Value::Text(text) => text.trim().parse().ok(),
@@ -111,21 +129,21 @@ fn number<N: TryFrom<i64> + FromStr>(value: &Value) -> Result<N, String> {
     .ok_or_else(|| format!("must be a whole number from 0 that is not too large, not {value}"))
 }
 
-fn size(value: &Value) -> Result<usize, String> {
+pub(super) fn size(value: &Value) -> Result<usize, String> {
     match value {
         Value::String(text, _) | Value::Text(text) => parse_size(text),
         other => number(other),
     }
 }
 
-fn duration(value: &Value) -> Result<Duration, String> {
+pub(super) fn duration(value: &Value) -> Result<Duration, String> {
     match value {
         Value::String(text, _) | Value::Text(text) => parse_duration(text),
         other => Err(format!("must be a duration in quotes, such as \"500ms\" or \"30s\", not {other}")),
     }
 }
 
-fn word<W: FromStr<Err = String>>(value: &Value) -> Result<W, String> {
+pub(super) fn word<W: FromStr<Err = String>>(value: &Value) -> Result<W, String> {
     match value {
         Value::String(text, _) | Value::Text(text) => {
             text.parse().map_err(|what| format!("is not valid: {what}"))
@@ -134,7 +152,7 @@ fn word<W: FromStr<Err = String>>(value: &Value) -> Result<W, String> {
     }
 }
 
-fn boolean(value: &Value) -> Result<bool, String> {
+pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     match value {
         Value::Boolean(value) => Some(*value),
         Value::Text(text) => text.trim().parse().ok(),
@@ -143,15 +161,15 @@ fn boolean(value: &Value) -> Result<bool, String> {
     .ok_or_else(|| format!("must be true or false, not {value}"))
 }
 
-fn plain(value: &impl Display) -> String {
+pub(super) fn plain(value: &impl Display) -> String {
     value.to_string()
 }
 
-fn bytes(value: &usize) -> String {
+pub(super) fn bytes(value: &usize) -> String {
     show_size(*value)
 }
 
-fn time(value: &Duration) -> String {
+pub(super) fn time(value: &Duration) -> String {
     show_duration(*value)
 }
 
@@ -193,7 +211,7 @@ mod tests {
         let node = Node { value: Value::Table(keys), origin: Origin::File(6) };
         let mut problems = Problems::new("c");
         let table = Table::of("defaults", &node, &mut problems).unwrap();
-        let mut layered = Layered::default();
+        let mut layered = Layered::<ProjectionSettings>::default();
         let poll = SETTINGS.iter().position(|key| key.name == "poll_interval").unwrap();
         layered.origins[poll] = Origin::Flag("--set defaults.poll_interval".to_owned());
         layered.lay(&table, &mut problems);

@@ -7,6 +7,7 @@ use highwater::compose::Address;
 
 use super::node::Origin;
 use super::problems::Problems;
+use super::server::Server;
 use super::table::Table;
 
 /// The schemes of PostgreSQL.
@@ -17,12 +18,13 @@ pub(super) const POSTGRES: [&str; 2] = ["postgres", "postgresql"];
 pub(crate) struct BackendUrl {
     url: String,
     schema: Option<String>,
+    server: Server,
 }
 
 impl BackendUrl {
     /// An address.
     pub(crate) fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), schema: None }
+        Self { url: url.to_owned(), schema: None, server: Server::default() }
     }
 
     /// The whole URL, secrets included.
@@ -33,7 +35,17 @@ impl BackendUrl {
 
     /// The whole address, secrets included: for the driver alone.
     pub(crate) fn address(&self) -> Address {
-        Address::new(&self.url).schema(self.schema.clone())
+        let address = Address::new(&self.url).schema(self.schema.clone());
+        if self.is_postgres() { self.server.at(address) } else { address }
+    }
+
+    fn is_postgres(&self) -> bool {
+        POSTGRES.contains(&self.scheme())
+    }
+
+    /// What else a server is told, by key; nothing for a file.
+    pub(super) fn server(&self) -> Vec<(&'static str, String)> {
+        if self.is_postgres() { self.server.shown() } else { Vec::new() }
     }
 
     /// The schema of our own tables, where one is named.
@@ -86,7 +98,11 @@ pub(crate) fn read(
     let folder = if matches!(origin, Origin::File(_)) { folder } else { Path::new("") };
     let url = if key == "url_file" { from_file(text, folder) } else { expanded(text, variable) };
     match url.and_then(|url| checked(&url, folder)) {
-        Ok(url) => Some((with_schema(url, table, problems)?, origin)),
+        Ok(url) => {
+            let server = Server::read(table, url.is_postgres(), problems);
+            let url = with_schema(url, table, problems)?;
+            Some((BackendUrl { server, ..url }, origin))
+        }
         Err(what) => {
             problems.add(&origin, format!("`{name}` {what}"));
             None
@@ -98,7 +114,7 @@ pub(crate) fn read(
 fn with_schema(url: BackendUrl, table: &Table<'_>, problems: &mut Problems) -> Option<BackendUrl> {
     let Some(node) = table.get("schema") else { return Some(url) };
     let schema = table.string("schema", problems)?.to_owned();
-    if !POSTGRES.contains(&url.scheme()) {
+    if !url.is_postgres() {
         let what = format!("`{}` is for PostgreSQL: remove it", table.name("schema"));
         problems.add(&node.origin, what);
         return None;
@@ -114,7 +130,7 @@ fn from_file(text: &str, folder: &Path) -> Result<String, String> {
 }
 
 /// Puts environment variables in the place of `${NAME}`.
-fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(super) fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut url = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("${") {

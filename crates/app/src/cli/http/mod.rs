@@ -1,15 +1,20 @@
 //! What a prober and a metrics collector ask of a running process, over HTTP.
 //!
-//! * `GET /metrics`: metrics in Prometheus' text form; their names stand in `highwater_runtime::telemetry::metric`.
+//! * `GET /metrics`: metrics in Prometheus' text form; their names stand in `highwater_runtime::telemetry`: `metric`,
+//!   `handler_metric` and `persistence_metric`.
 //! * `GET /health/live`: 200 while every loop beats; else 503, and the process should be started anew.
-//! * `GET /health/ready`: 200 while no projection is starting, stalled or faulted; else 503. With
+//! * `GET /health/ready`: 200 while no projection or handler is starting, stalled or faulted; else 503. With
 //!   `?max_lag_seconds=30` also 503 while one is further behind.
-//! * `GET /health/lag`: how far each projection is behind.
+//! * `GET /health/lag`: how far each is behind.
 //!
 //! The answers but the metrics are JSON: `{"ok": bool, "projections": [{"name", "partition", "phase", "reason",
-//! "lag_positions", "lag_events", "lag_seconds"}]}`.
+//! "lag_positions", "lag_events", "lag_seconds"}], "handlers": [{"name", "phase", "reason", "position", "attempts",
+//! "lag_positions", "lag_events", "lag_seconds"}]}`; and `"held_back": {"position", "seconds", "holder"}` while an
+//! appender that does not end has kept readers of the log behind that position for some seconds. That alone is no 503:
+//! no projection can do anything about it.
 
 mod health;
+mod held_back;
 mod scrape;
 mod server;
 

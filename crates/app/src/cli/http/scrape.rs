@@ -1,10 +1,11 @@
 //! Metrics in Prometheus' text form.
 
 use highwater_core::Error;
-use highwater_runtime::telemetry::metric;
-use metrics::gauge;
+use highwater_runtime::telemetry::{handler_metric, metric};
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::held_back::HeldBackWatch;
 use super::server::Probed;
 use crate::cli::error::CliError;
 use crate::cli::lag::{Head, failed, lag};
@@ -32,14 +33,12 @@ impl Recorder {
     }
 
     /// All metrics, with what has to be asked for at the moment.
-    pub(super) async fn scrape(&self, probed: &Probed) -> Result<String, Error> {
+    pub(super) async fn scrape(&self, probed: &Probed, held_back: &HeldBackWatch) -> Result<String, Error> {
         let head = Head::of(&*probed.log).await?;
-        match probed.log.held_back().await? {
-            None => gauge!(metric::LOG_HELD_BACK_SECONDS).set(0.0),
-            // It is held back for some time, which is not known: any is better than none.
-            Some(held) => {
-                gauge!(metric::LOG_HELD_BACK_SECONDS).set(held.age.map_or(1.0, |age| age.as_secs_f64()));
-            }
+        let held_for = held_back.note(probed.log.held_back().await?).unwrap_or_default();
+        gauge!(metric::LOG_HELD_BACK_SECONDS).set(held_for.as_secs_f64());
+        if let Some(collisions) = (probed.key_collisions)() {
+            counter!(metric::KEY_COLLISIONS).absolute(collisions);
         }
         for state in probed.control.states().await? {
             let Some(filter) = probed.filter_of(&state.key) else { continue };
@@ -66,6 +65,19 @@ impl Recorder {
                 let [projection, partition] = labels.clone();
                 gauge!(metric::FAILED_EVENTS, &[projection, partition, ("state", name.to_owned())])
                     .set(approximate(value));
+            }
+        }
+        for (status, lag) in probed.handler_lags().await? {
+            let label = [("group", status.group.to_string())];
+            let Some(lag) = lag else { continue };
+            for (name, value) in [
+                (handler_metric::LAG_EVENTS, lag.lag_events),
+                (handler_metric::LAG_POSITIONS, lag.lag_positions),
+                (handler_metric::LAG_SECONDS, lag.lag_seconds),
+            ] {
+                if let Some(value) = value {
+                    gauge!(name, &label).set(approximate(value));
+                }
             }
         }
         self.0.run_upkeep();

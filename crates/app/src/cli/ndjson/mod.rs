@@ -23,10 +23,12 @@ mod import;
 mod line;
 mod lines;
 mod names;
+#[cfg(test)]
+mod round_trip;
 mod source;
-mod write;
 
 pub(crate) use chunks::{Chunks, Stop};
 pub(crate) use import::{ImportOptions, Imported, Interrupted, import};
 pub(crate) use source::Source;
-pub(crate) use write::write_event;
+
+pub(crate) use highwater::sinks::write_line;

@@ -45,16 +45,26 @@ impl Ui {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        if self.json {
-            let mut json = serde_json::to_string_pretty(value)?;
-            json.push('\n');
-            return self.write(json.as_bytes());
-        }
-        let mut text = text(value);
+        self.write(self.rendered(value, text)?.as_bytes())
+    }
+
+    /// As [`Ui::result`], on standard error: for a command whose standard output carries something else.
+    pub(crate) fn result_aside<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), CliError> {
+        let text = self.rendered(value, text)?;
+        self.bars.suspend(|| io::stderr().write_all(text.as_bytes()))?;
+        Ok(())
+    }
+
+    fn rendered<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<String, CliError> {
+        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        self.write(text.as_bytes())
+        Ok(text)
     }
 
     /// Writes bytes to standard output.
