@@ -13,7 +13,7 @@
 //! `REQUIRE_BACKENDS=1`. One server serves all test processes: each test has a schema or key prefix of its own.
 //!
 //! [`Backend`] is what is particular to one kind of server; another kind is one more implementation, in
-//! [`BACKENDS`]. [`obtain`] follows the order above, and [`Guarded`] sees to it that no server outlives us.
+//! [`BACKENDS`]. [`obtain()`] follows the order above, and [`Guarded`] sees to it that no server outlives us.
 
 mod account;
 mod backend;

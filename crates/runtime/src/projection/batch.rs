@@ -119,7 +119,10 @@ async fn events<U: UnitOfWork>(
         match fresh.first() {
             Some(first) if first.position() == row.position => {
                 let wall = batch.environment.clock.wall_micros();
-                if let Some(micros) = row.next_attempt_micros.filter(|&micros| micros > wall) {
+                let cap = i64::try_from(batch.definition.settings.retry_cap.as_micros()).unwrap_or(i64::MAX);
+                // Further away than any pause is: the clock was set back since it was written.
+                let later = |micros: i64| micros > wall && micros.saturating_sub(wall) <= cap;
+                if let Some(micros) = row.next_attempt_micros.filter(|&micros| later(micros)) {
                     return end(unit, BatchOutcome::RetryAt { micros }).await;
                 }
                 // A retry runs the event alone.

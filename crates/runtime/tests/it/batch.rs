@@ -296,13 +296,25 @@ async fn a_stated_skip_leaves_a_record_and_a_stated_stop_faults() {
 
 #[tokio::test]
 async fn a_retry_waits_for_its_time_without_a_transaction() {
-    let due = Some(i64::MAX);
-    let waiting = Acquired { retrying: Some(retrying(1, 1, due)), ..acquired(state()) };
+    let due = Environment::new().clock.wall_micros() + 20_000_000;
+    let waiting = Acquired { retrying: Some(retrying(1, 1, Some(due))), ..acquired(state()) };
     let mut unit = locked(waiting);
     rolls_back(&mut unit);
     let read = piece(None, &["Opaque", "T"]).await;
     let outcome = apply_in_unit(unit, batch(definition(|_| ()), read), DEADLINE).await;
-    assert!(matches!(outcome, Ok(BatchOutcome::RetryAt { micros: i64::MAX })), "{outcome:?}");
+    assert!(matches!(outcome, Ok(BatchOutcome::RetryAt { micros }) if micros == due), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn e_1_a_clock_that_was_set_back_an_hour_does_not_put_a_retry_off() {
+    let an_hour = Environment::new().clock.wall_micros() + 3_600_000_000;
+    let waiting = Acquired { retrying: Some(retrying(1, 3, Some(an_hour))), ..acquired(state()) };
+    let mut unit = with_savepoints(locked(waiting));
+    unit.expect_resolve_failed().times(1).return_once(|_, _| ready(Ok(())));
+    commits(&mut unit);
+    let read = piece(None, &["T", "T"]).await;
+    let done = committed(apply_in_unit(unit, batch(definition(|_| ()), read), DEADLINE).await.unwrap());
+    assert_eq!(done.applied, 1);
 }
 
 #[tokio::test]
