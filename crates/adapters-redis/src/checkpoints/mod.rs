@@ -5,8 +5,9 @@
 //! a script on this one key: compared and written inside the server, so that no two writers can come between.
 //!
 //! Beside them is the registry, a set of all keys that ever had a checkpoint. A key enters it before its first
-//! checkpoint is written and leaves it before that is deleted. So a hash that is gone while its key is registered was
-//! lost: evicted, run out of its time to live, or flushed. Only when the registry itself is gone, nothing can be told
+//! checkpoint is written and leaves it before that is deleted, in one transaction with it, and who claims sees both as
+//! of one moment. So a hash that is gone while its key is registered was lost: evicted, run out of its time to live,
+//! or flushed. Only when the registry itself is gone, nothing can be told
 //! any more; then [`remembers`](highwater_core::ports::OwnedCheckpoints::remembers) says so.
 
 mod answer;
@@ -17,5 +18,5 @@ mod scan;
 mod scripts;
 mod store;
 
-pub use migrate::{Migrated, Refused};
+pub use migrate::{Migrated, OlderForm, Refused};
 pub use store::RedisCheckpoints;

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Value, pipe};
+use deadpool_redis::redis::{Value, cmd, pipe};
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::Checkpoint;
+use highwater_core::model::{Checkpoint, Position};
 use highwater_core::ports::{GroupClaim, GroupOwner, OwnedAdvance, OwnedCheckpoints, OwnedEntry};
 
+use crate::error::corrupt;
 use crate::reply::{Fields, integer};
 use crate::script::Call;
-use crate::server::{Again, Way};
+use crate::server::{Again, Way, is_no_script};
 
 use super::answer::{Moved, micros, no_position};
 use super::store::{RedisCheckpoints, check_key, log};
@@ -21,6 +22,9 @@ const ADVANCE: &str = "advance checkpoints";
 const RELEASE: &str = "release a checkpoint";
 const OWNER: &str = "read the owner of a checkpoint";
 const REMEMBERS: &str = "look for the registry of checkpoints";
+/// How often it is looked again at a checkpoint that seems lost. One that was deleted while its owner was about to write
+/// it for the first time is registered for a moment longer than it is there.
+const LOOKS: u32 = 8;
 /// The longest lease: a century. Together with any time it is a number that the scripts count with exactly.
 const LONGEST_MICROS: u64 = 100 * 366 * 86_400 * 1_000_000;
 
@@ -32,32 +36,59 @@ enum Claimed {
 }
 
 impl RedisCheckpoints {
-    async fn try_claim(
-        &self,
-        key: &str,
-        owner: &str,
-        lease: Duration,
-        create: &'static str,
-    ) -> Result<Claimed, Error> {
-        let call = Call::on(self.redis.names().checkpoint(key)).arg(owner).arg(leased(lease)).arg(create);
-        let answer = self.redis.run_one(Way::Link, Again::Safe, CLAIM, &self.scripts.claim, call).await?;
-        claimed(answer).map_err(|error| error.with("key", key))
+    fn claiming(&self, key: &str, owner: &str, lease: Duration, create: &'static str) -> Call {
+        Call::on(self.redis.names().checkpoint(key)).arg(owner).arg(leased(lease)).arg(create)
     }
 
-    async fn is_registered(&self, key: &str) -> Result<bool, Error> {
-        let mut commands = pipe();
-        commands.cmd("SISMEMBER").arg(self.redis.names().registry()).arg(key);
-        self.one_integer(CLAIM, &commands).await.map(|found| found > 0)
+    /// Claims a key that there is, and says whether it is registered, both as of one moment.
+    async fn claim_known(&self, key: &str, owner: &str, lease: Duration) -> Result<(Claimed, bool), Error> {
+        let (script, call) = (&self.scripts.claim, self.claiming(key, owner, lease, "0"));
+        let mut registered = cmd("SISMEMBER");
+        registered.arg(self.redis.names().registry()).arg(key);
+        let both = |claim| self.redis.at_once(Way::Link, Again::Safe, CLAIM, vec![claim, registered.clone()]);
+        let mut answers = both(call.by_hash(script)).await?;
+        if answers.first().is_some_and(is_no_script) {
+            answers = both(call.whole(script)).await?;
+        }
+        let mut answers = answers.into_iter();
+        let claim = claimed(answers.next().unwrap_or_default()).map_err(|error| self.redis.at(error))?;
+        let registered = integer(CLAIM, answers.next().unwrap_or_default())?;
+        Ok((claim, registered > 0))
     }
 
-    async fn one_integer(
-        &self,
-        operation: &'static str,
-        commands: &deadpool_redis::redis::Pipeline,
-    ) -> Result<u64, Error> {
-        let answers = self.redis.flight(Way::Link, Again::Safe, operation, commands).await?;
-        let answer = answers.into_iter().next().unwrap_or_default();
-        integer(operation, answer).map_err(|error| self.redis.at(error))
+    async fn claim_new(&self, key: &str, owner: &str, lease: Duration) -> Result<Claimed, Error> {
+        let call = self.claiming(key, owner, lease, "1");
+        claimed(self.redis.run_one(Way::Link, Again::Safe, CLAIM, &self.scripts.claim, call).await?)
+    }
+
+    async fn try_claim(&self, key: &str, owner: &str, lease: Duration) -> Result<GroupClaim, Error> {
+        let (mut claim, mut registered) = self.claim_known(key, owner, lease).await?;
+        for _ in 0..LOOKS {
+            if !(registered && matches!(claim, Claimed::Unknown)) {
+                break;
+            }
+            (claim, registered) = self.claim_known(key, owner, lease).await?;
+        }
+        if matches!(claim, Claimed::Unknown) {
+            if registered {
+                return Err(Error::new(ErrorKind::CheckpointLost, CLAIM).because(
+                    "there was a checkpoint and the server has lost it: set it to where to go on, or delete the key \
+                     to begin anew",
+                ));
+            }
+            claim = self.claim_new(key, owner, lease).await?;
+            registered = false;
+        }
+        match claim {
+            Claimed::Decided(claim) => {
+                // The registry may have been lost by itself.
+                if !registered && position_of(&claim).is_some() {
+                    self.register(CLAIM, key).await?;
+                }
+                Ok(claim)
+            }
+            Claimed::Unknown => Err(corrupt(CLAIM, "the server has not created what it was told to")),
+        }
     }
 }
 
@@ -65,23 +96,7 @@ impl RedisCheckpoints {
 impl OwnedCheckpoints for RedisCheckpoints {
     async fn claim(&self, key: &str, owner: &str, lease: Duration) -> Result<GroupClaim, Error> {
         check_key(key)?;
-        let mut claim = self.try_claim(key, owner, lease, "0").await?;
-        if matches!(claim, Claimed::Unknown) {
-            if self.is_registered(key).await? {
-                return Err(Error::new(ErrorKind::CheckpointLost, CLAIM).with("key", key).because(
-                    "there was a checkpoint and the server has lost it: set it to where to go on, or delete the key \
-                     to begin anew",
-                ));
-            }
-            claim = self.try_claim(key, owner, lease, "1").await?;
-        }
-        let Claimed::Decided(claim) = claim else {
-            return Err(Error::new(ErrorKind::Corrupt, CLAIM).with("key", key));
-        };
-        if let GroupClaim::Won { checkpoint: Some(_), .. } = claim {
-            // The registry may have been lost by itself.
-            self.register(CLAIM, &[key]).await?;
-        }
+        let claim = self.try_claim(key, owner, lease).await.map_err(|error| error.with("key", key))?;
         log("claim", key, position_of(&claim), None);
         Ok(claim)
     }
@@ -150,7 +165,9 @@ impl OwnedCheckpoints for RedisCheckpoints {
     async fn remembers(&self) -> Result<bool, Error> {
         let mut commands = pipe();
         commands.cmd("EXISTS").arg(self.redis.names().registry());
-        self.one_integer(REMEMBERS, &commands).await.map(|found| found > 0)
+        let answers = self.redis.flight(Way::Link, Again::Safe, REMEMBERS, &commands).await?;
+        let answer = answers.into_iter().next().unwrap_or_default();
+        integer(REMEMBERS, answer).map(|found| found > 0).map_err(|error| self.redis.at(error))
     }
 }
 
@@ -174,7 +191,7 @@ fn claimed(answer: Value) -> Result<Claimed, Error> {
     })
 }
 
-fn position_of(claim: &GroupClaim) -> Option<highwater_core::model::Position> {
+fn position_of(claim: &GroupClaim) -> Option<Position> {
     match claim {
         GroupClaim::Won { checkpoint, .. } => checkpoint.map(|checkpoint| checkpoint.position),
         GroupClaim::Held { .. } => None,

@@ -16,7 +16,7 @@ use crate::glob::beginning_with;
 use crate::reply::{checked, integer};
 use crate::server::{Again, Redis, Session, Way};
 
-use super::store::{RedisCheckpoints, log};
+use super::store::{RedisCheckpoints, forgetting, log};
 
 const SCAN: &str = "scan checkpoints";
 const CLEAR: &str = "clear checkpoints";
@@ -176,15 +176,10 @@ impl RedisCheckpoints {
         if names.is_empty() {
             return Ok(0);
         }
-        let base = self.redis.names().checkpoints();
-        let mut commands = pipe();
-        commands.cmd("SREM").arg(self.redis.names().registry()).arg(names);
-        commands.cmd("UNLINK");
-        for name in names {
-            commands.arg([&*base, name].concat());
-        }
-        let counts = self.counts(&commands).await?;
-        Ok(counts.last().copied().unwrap_or(0))
+        let names: Vec<_> = names.iter().map(Vec::as_slice).collect();
+        let commands = forgetting(&self.redis, &names);
+        let answers = self.redis.at_once(Way::Pool, Again::Unsafe, CLEAR, commands).await?;
+        Ok(self.counts(answers)?.last().copied().unwrap_or(0))
     }
 
     async fn unregister(&self, names: &[Vec<u8>]) -> Result<u64, Error> {
@@ -193,11 +188,11 @@ impl RedisCheckpoints {
         }
         let mut commands = pipe();
         commands.cmd("SREM").arg(self.redis.names().registry()).arg(names);
-        Ok(self.counts(&commands).await?.iter().sum())
+        let answers = self.redis.flight(Way::Pool, Again::Unsafe, CLEAR, &commands).await?;
+        Ok(self.counts(answers)?.iter().sum())
     }
 
-    async fn counts(&self, commands: &Pipeline) -> Result<Vec<u64>, Error> {
-        let answers = self.redis.flight(Way::Pool, Again::Unsafe, CLEAR, commands).await?;
+    fn counts(&self, answers: Vec<Value>) -> Result<Vec<u64>, Error> {
         let read = |answer| integer(CLEAR, answer).map_err(|error| self.redis.at(error));
         answers.into_iter().map(read).collect()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Value, pipe};
+use deadpool_redis::redis::{Cmd, Value, cmd, pipe};
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Advance, Checkpoint, Position};
@@ -13,7 +13,7 @@ use highwater_core::ports::{CheckpointPage, CheckpointStore};
 use crate::error::corrupt;
 use crate::reply::integer;
 use crate::script::{Call, Script};
-use crate::server::{Again, Redis, Way};
+use crate::server::{Again, PIPELINE, Redis, Way};
 
 use super::answer::{Moved, ask_for, checkpoint_of, moved};
 use super::scripts::Scripts;
@@ -54,29 +54,48 @@ impl RedisCheckpoints {
         let mut outcomes = each(operation, keys, answers)?;
         let missing: Vec<_> =
             (0..keys.len()).filter(|index| matches!(outcomes[*index], Moved::Missing)).collect();
-        if missing.is_empty() {
-            return Ok(outcomes);
-        }
-        let of_missing: Vec<_> = missing.iter().map(|index| keys[*index]).collect();
-        self.register(operation, &of_missing).await?;
-        let calls: Vec<_> = missing.iter().map(|index| call(*index, "1")).collect();
-        let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
-        for (index, outcome) in missing.into_iter().zip(each(operation, &of_missing, answers)?) {
-            outcomes[index] = outcome;
+        for missing in missing.chunks(PIPELINE) {
+            let of_missing: Vec<_> = missing.iter().map(|index| keys[*index]).collect();
+            // Both at once: who looks in between would find a key that is registered and has nothing, which is lost.
+            // The script goes whole, so that it cannot be missing just there.
+            let mut commands = vec![self.registering(&of_missing)];
+            commands.extend(missing.iter().map(|index| call(*index, "1").whole(script)));
+            let mut answers =
+                self.redis.at_once(Way::Link, Again::Safe, operation, commands).await?.into_iter();
+            integer(operation, answers.next().unwrap_or_default())?;
+            for (index, outcome) in missing.iter().zip(each(operation, &of_missing, answers.collect())?) {
+                if matches!(outcome, Moved::Lost) {
+                    self.unregister_unless_stored(operation, keys[*index]).await?;
+                }
+                outcomes[*index] = outcome;
+            }
         }
         Ok(outcomes)
     }
 
     /// Makes sure that it is remembered that there was a checkpoint.
-    pub(super) async fn register(&self, operation: &'static str, keys: &[&str]) -> Result<(), Error> {
+    pub(super) async fn register(&self, operation: &'static str, key: &str) -> Result<(), Error> {
         let mut commands = pipe();
-        commands.cmd("SADD").arg(self.redis.names().registry());
-        for key in keys {
-            commands.arg(*key);
-        }
+        commands.add_command(self.registering(&[key]));
         let answers = self.redis.flight(Way::Link, Again::Safe, operation, &commands).await?;
-        for answer in answers {
-            integer(operation, answer)?;
+        let answer = answers.into_iter().next().unwrap_or_default();
+        integer(operation, answer).map(drop).map_err(|error| self.redis.at(error))
+    }
+
+    fn registering(&self, keys: &[&str]) -> Cmd {
+        let mut command = cmd("SADD");
+        command.arg(self.redis.names().registry()).arg(keys);
+        command
+    }
+
+    /// The key was taken away from its owner between two flights, before it ever had a checkpoint.
+    async fn unregister_unless_stored(&self, operation: &'static str, key: &str) -> Result<(), Error> {
+        if !self.exists(key).await? {
+            let mut commands = pipe();
+            commands.cmd("SREM").arg(self.redis.names().registry()).arg(key);
+            for answer in self.redis.flight(Way::Link, Again::Safe, operation, &commands).await? {
+                integer(operation, answer)?;
+            }
         }
         Ok(())
     }
@@ -104,7 +123,7 @@ impl RedisCheckpoints {
         keys: &[&str],
     ) -> Result<Vec<Option<Checkpoint>>, Error> {
         let mut found = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(100) {
+        for keys in keys.chunks(PIPELINE) {
             let mut commands = pipe();
             for key in keys {
                 ask_for(&mut commands, &self.redis.names().checkpoint(key));
@@ -166,10 +185,8 @@ impl CheckpointStore for RedisCheckpoints {
 
     async fn delete(&self, key: &str) -> Result<bool, Error> {
         check_key(key)?;
-        let mut commands = pipe();
-        commands.cmd("SREM").arg(self.redis.names().registry()).arg(key);
-        commands.cmd("UNLINK").arg(self.redis.names().checkpoint(key));
-        let answers = self.redis.flight(Way::Link, Again::Unsafe, DELETE, &commands).await?;
+        let commands = forgetting(&self.redis, &[key.as_bytes()]);
+        let answers = self.redis.at_once(Way::Link, Again::Unsafe, DELETE, commands).await?;
         let mut known = 0;
         for answer in answers {
             known += integer(DELETE, answer).map_err(|error| self.redis.at(error))?;
@@ -185,6 +202,17 @@ impl CheckpointStore for RedisCheckpoints {
     async fn clear(&self, prefix: &str, dry_run: bool) -> Result<u64, Error> {
         self.clear_literally(prefix, self.redis.options().page, dry_run).await
     }
+}
+
+/// Deletes keys, and what is remembered of them.
+pub(super) fn forgetting(redis: &Redis, names: &[&[u8]]) -> Vec<Cmd> {
+    let (mut registry, mut keys) = (cmd("SREM"), cmd("UNLINK"));
+    registry.arg(redis.names().registry()).arg(names);
+    let base = redis.names().checkpoints();
+    for name in names {
+        keys.arg([&*base, *name].concat());
+    }
+    vec![registry, keys]
 }
 
 pub(super) fn check_key(key: &str) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use super::link::Link;
 
 const OPEN: &str = "connect to Redis";
 /// Calls of a script in one flight.
-const PIPELINE: usize = 100;
+pub(crate) const PIPELINE: usize = 100;
 
 /// One server and one prefix. A clone is another handle to the same connections.
 #[derive(Clone)]
@@ -206,7 +206,8 @@ impl Redis {
     }
 }
 
-fn is_no_script(answer: &Value) -> bool {
+/// Whether the server has not got the script.
+pub(crate) fn is_no_script(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
 

@@ -1,10 +1,11 @@
 //! One flight: commands that go out together, and their answers.
 
-use deadpool_redis::redis::{Pipeline, RedisError, Value};
+use deadpool_redis::redis::{Cmd, Pipeline, RedisError, Value};
 
 use highwater_core::error::{Error, ErrorKind};
 
 use crate::error::{corrupt, failed, no_connection};
+use crate::reply::checked;
 
 use super::Redis;
 use super::session::Session;
@@ -67,6 +68,36 @@ impl Redis {
                 Some(node) if redirects < REDIRECTS && self.endpoint().follow(&node) => redirects += 1,
                 _ => return Ok(answers),
             }
+        }
+    }
+
+    /// As [`Redis::flight`], with nobody between the commands, and all of them or none: MULTI and EXEC. An error that
+    /// a command meets when it runs is its answer, and does not keep the others from running.
+    ///
+    /// # Errors
+    /// When the server takes one of them not even in.
+    pub(crate) async fn at_once(
+        &self,
+        way: Way,
+        again: Again,
+        operation: &'static str,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<Value>, Error> {
+        let count = commands.len();
+        let mut transaction = Pipeline::with_capacity(count + 2);
+        transaction.cmd("MULTI");
+        for command in commands {
+            transaction.add_command(command);
+        }
+        transaction.cmd("EXEC");
+        let answers = self.flight(way, again, operation, &transaction).await?;
+        let mut last = Value::Nil;
+        for answer in answers {
+            last = checked(operation, answer).map_err(|error| self.at(error))?;
+        }
+        match last {
+            Value::Array(answers) if answers.len() == count => Ok(answers),
+            _ => Err(self.at(corrupt(operation, "the server has not answered every command"))),
         }
     }
 

@@ -278,17 +278,63 @@ async fn d_9_the_registry_tells_lost_from_new() {
 }
 
 #[tokio::test]
-async fn d_9_the_registry_is_written_before_the_first_checkpoint() {
-    let Some(place) = Place::new() else { return };
-    let store = place.checkpoints().await;
-    store.claim("claimed", "a", LONG).await.expect("the server answers");
-    place.raw::<()>(cmd("SET").arg(place.registry()).arg("no set"));
+async fn d_9_there_is_no_checkpoint_that_is_not_registered() {
+    let Some(server) = OwnServer::start(&[]) else { return };
+    let place = server.place();
+    // Somebody who may write all of it but the registry.
+    server.admit_to(&format!("~{}", place.name("*")), "half", "+@all");
+    let url = format!("redis://half:pw@127.0.0.1:{}", server.port());
+    let redis = Redis::open(&url, &place.options()).await.expect("the server answers");
+    let store = RedisCheckpoints::new(&redis);
+    place.checkpoints().await.claim("claimed", "a", LONG).await.expect("the server answers");
     let error = store.set_if_newer("new", at(1)).await.expect_err("it cannot be registered");
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error:?}");
     let entry = OwnedEntry { key: "claimed".to_owned(), epoch: 1, to: Some(at(5)) };
     store.advance_owned("a", LONG, &[entry]).await.expect_err("it cannot be registered");
-    assert!(!store.exists("new").await.expect("the server answers"));
-    assert!(!store.exists("claimed").await.expect("the server answers"));
+    for key in ["new", "claimed"] {
+        assert!(!store.exists(key).await.expect("the server answers"), "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d_9_nothing_stays_lost_that_nobody_has_lost() {
+    let Some(place) = Place::new() else { return };
+    let key = |n: u64| format!("key {}", n % 6);
+    let mut callers = Vec::new();
+    for caller in 0..8_u64 {
+        let store = place.checkpoints().await;
+        callers.push(tokio::spawn(async move {
+            for round in 0..400_u64 {
+                let own = format!("owner {}", caller % 3);
+                let to = Position::new(round, caller);
+                let done = match (round + caller) % 5 {
+                    0 if round % 3 == 0 => CheckpointStore::clear(&store, "key", false).await.map(drop),
+                    0 | 1 => store.claim(&key(round), &own, LONG).await.map(drop),
+                    2 => store.delete(&key(round)).await.map(drop),
+                    3 => store.set_many_if_newer(&[(key(round), to), (key(round + 1), to)]).await.map(drop),
+                    _ => {
+                        let entries: Vec<_> = (0..6)
+                            .map(|n| OwnedEntry { key: key(n), epoch: 1 + n % 2, to: Some(to) })
+                            .collect();
+                        store.advance_owned(&own, LONG, &entries).await.map(drop)
+                    }
+                };
+                // For a moment it may look so, to who claims a key that is being deleted and written for the first time.
+                if let Err(error) = done
+                    && error.kind() != ErrorKind::CheckpointLost
+                {
+                    panic!("round {round} of {caller}: {}", error.chain());
+                }
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.expect("no call has failed");
+    }
+    let store = place.checkpoints().await;
+    for n in 0..6 {
+        store.claim(&key(n), "owner 0", LONG).await.expect("it is there, or it was deleted");
+    }
 }
 
 #[tokio::test]

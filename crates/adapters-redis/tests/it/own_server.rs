@@ -53,10 +53,15 @@ impl OwnServer {
         Place::at(&self.url())
     }
 
-    /// Lets in a user with the password `pw`, who may do this.
+    /// Lets in a user with the password `pw`, who may do this with every key.
     pub(crate) fn admit(&self, user: &str, rules: &str) {
+        self.admit_to("~*", user, rules);
+    }
+
+    /// Lets in a user with the password `pw`, who may do this with some keys.
+    pub(crate) fn admit_to(&self, keys: &str, user: &str, rules: &str) {
         let mut admit = redis::cmd("ACL");
-        admit.arg("SETUSER").arg(user).arg("on").arg(">pw").arg("~*");
+        admit.arg("SETUSER").arg(user).arg("on").arg(">pw").arg(keys);
         self.place().raw::<()>(admit.arg(rules.split(' ').collect::<Vec<_>>()));
     }
 

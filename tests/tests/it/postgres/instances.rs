@@ -1,10 +1,9 @@
-//! Several processes with one config: one owner for each projection, the others stand by; they wake each other, and
-//! are no trouble to the server.
+//! Several processes with one config: one owner for each projection, the others stand by; and they wake each other.
 
 use std::time::Duration;
 
 use highwater::core::ports::Clock as _;
-use highwater_tests::postgres::{OwnCluster, Place};
+use highwater_tests::postgres::Place;
 use highwater_tests::projections::{AIRCRAFT, PG_RECORDER, TRAFFIC};
 use highwater_tests::{BY_HUNDREDS, CLOCK, LIMIT, Sample, poll};
 
@@ -101,47 +100,4 @@ fn an_append_wakes_the_projection_without_its_poll() {
     folder.ok(&["append", "-s", "s-1", "-t", "T", "-d", "1"]);
     poll("the event", WOKEN * 2, || (recorded(&session) == 7 + 726).then_some(()));
     terminate(running);
-}
-
-#[test]
-fn e_11_contention_leaves_no_error_in_the_servers_log() {
-    let Some(cluster) = OwnCluster::start(&["log_min_messages=warning"]) else { return };
-    let place = Place::on(&cluster.url());
-    let folder = place.folder(&format!("{BY_HUNDREDS}{PG_RECORDER}{TRAFFIC}{AIRCRAFT}"));
-    folder.ok(&["migrate"]);
-    let quiet = |when: &str| {
-        let log = cluster.log();
-        let loud =
-            |line: &&str| ["ERROR", "FATAL", "PANIC", "WARNING"].iter().any(|word| line.contains(word));
-        // Until it has started, a server refuses connections: those are the test's own.
-        let loud: Vec<_> = log.lines().filter(loud).filter(|line| !line.contains("starting up")).collect();
-        assert!(loud.is_empty(), "{when}: {loud:#?}");
-    };
-    quiet("before");
-    let processes: Vec<_> = (0..3).map(|_| folder.spawn(&["run"])).collect();
-    let (flights, webhooks) = (Sample::Flights.here(), Sample::Webhooks.here());
-    for projection in ["recorder", "traffic", "aircraft"] {
-        owner(&folder, &processes, projection);
-    }
-    let imports = [
-        folder.spawn(&["import", flights.arg(), "--batch", "100"]),
-        folder.spawn(&["import", webhooks.arg(), "--batch", "3"]),
-    ];
-    for round in 0..12 {
-        folder.ok(&["pause", "recorder"]);
-        folder.ok(&["append", "-s", "s-1", "-t", "T", "-d", &round.to_string()]);
-        folder.ok(&["status"]);
-        folder.ok(&["resume", "recorder"]);
-        folder.ok(&["wait", "traffic", "head"]);
-        folder.exits(5, &["rebuild", "aircraft", "--yes"]);
-    }
-    for import in imports {
-        let output = import.wait(LIMIT);
-        assert_eq!(output.code, Some(0), "{}", output.stderr);
-    }
-    folder.ok(&["wait", "recorder", "head"]);
-    quiet("with three instances");
-    processes.into_iter().for_each(terminate);
-    quiet("after they were stopped");
-    assert_recorder_has_the_log(&place, &place.session());
 }

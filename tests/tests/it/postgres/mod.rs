@@ -15,5 +15,6 @@ mod probe;
 mod projections;
 mod restore;
 mod server;
+mod server_log;
 mod store_runner;
 mod takeover;

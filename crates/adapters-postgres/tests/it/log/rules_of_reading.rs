@@ -154,17 +154,17 @@ async fn e_2_a_lock_of_another_database_holds_nobody() {
     let log = PgLog::new(&place.database().await);
     let mut steps = Session::new(&place).await;
     let gate = steps.number("SELECT 'highwater.position'::regclass::oid::bigint").await;
-    let options = PgConnectOptions::from_str(&place.url()).expect("an address").database("postgres");
-    let Ok(connection) = PgConnection::connect_with(&options).await else {
-        eprintln!("skipped: there is no second database");
-        return;
-    };
+    let another = format!("{}_another", place.schema());
+    steps.run(&format!("CREATE DATABASE {another}")).await;
+    let options = PgConnectOptions::from_str(&place.url()).expect("an address").database(&another);
+    let connection = PgConnection::connect_with(&options).await.expect("a connection to the other database");
     let mut elsewhere = Session::on(connection, &place);
     elsewhere.run(&format!("SELECT pg_advisory_lock_shared({gate}, 0)")).await;
     one_open_two_committed(&place).await.run("ROLLBACK").await;
     assert_eq!(horizon(&mut steps, 2, &[NOT_MINE]).await, 0, "without the condition on the database");
     assert_eq!(read(&mut *reader(&log).await).await, [2]);
     assert_eq!(read(&mut *filtered(&log).await).await, [2]);
+    steps.run(&format!("DROP DATABASE {another} WITH (FORCE)")).await;
 }
 
 #[tokio::test]

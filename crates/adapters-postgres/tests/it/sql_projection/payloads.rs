@@ -104,9 +104,7 @@ async fn f_6_a_payload_that_the_sql_cannot_take_is_that_events_permanent_failure
         assert_eq!(failed.iter().map(|(n, _)| *n).collect::<Vec<_>>(), bad);
         for (n, failure) in &failed {
             assert_eq!(failure.index(), Some(0), "{n}: {failure}");
-            // Nested deeper than the server's stack goes: its own limit, and no value.
-            let expected = if events[*n].size() > 100_000 { Class::Unclassified } else { Class::Permanent };
-            assert_eq!(class_of(failure), expected, "{n}: {failure}");
+            assert_eq!(class_of(failure), Class::Permanent, "{n}: {failure}");
         }
         let applied = i64::try_from(events.len() - bad.len()).unwrap();
         assert_eq!(running.world.count("t WHERE x = '1'").await, applied);
