@@ -30,7 +30,7 @@ mod server;
 
 pub use deadpool_redis::{self, redis};
 
-pub use checkpoints::{Migrated, RedisCheckpoints, Refused};
+pub use checkpoints::{Migrated, OlderForm, RedisCheckpoints, Refused};
 pub use classify::RedisClassifier;
 pub use dead_letters::{RedisDeadLetters, Repaired};
 pub use options::RedisOptions;

@@ -1,5 +1,7 @@
 //! Checkpoints that an older program has kept as strings: `commit@prepare` or `commit:prepare`, a key each.
 
+use std::fmt;
+
 use deadpool_redis::redis::{Value, pipe};
 
 use highwater_core::error::{Error, ErrorKind};
@@ -12,6 +14,15 @@ use super::scan::{Kind, Walk};
 use super::store::{RedisCheckpoints, check_key, log};
 
 const MIGRATE: &str = "migrate checkpoints";
+
+/// How an older program has written a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OlderForm {
+    /// `commit@prepare`.
+    At,
+    /// `commit:prepare`, which a time of day such as `10:30` looks like, too.
+    Colon,
+}
 
 /// What became of the older strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +46,29 @@ pub struct Refused {
     pub reason: String,
 }
 
+impl OlderForm {
+    /// All forms.
+    pub const ALL: [Self; 2] = [Self::At, Self::Colon];
+
+    fn separator(self) -> char {
+        match self {
+            Self::At => '@',
+            Self::Colon => ':',
+        }
+    }
+
+    fn read(self, text: &str) -> Option<Position> {
+        let (commit, prepare) = text.split_once(self.separator())?;
+        format!("{commit}:{prepare}").parse().ok()
+    }
+}
+
+impl fmt::Display for OlderForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "commit{}prepare", self.separator())
+    }
+}
+
 impl RedisCheckpoints {
     /// Takes over the strings whose names begin with `older_prefix`, literally; the rest of the name becomes the key.
     /// Only moves forward, so that it may be run again, and while new checkpoints are written; the strings stay. With
@@ -44,6 +78,19 @@ impl RedisCheckpoints {
     /// `Invalid` for an empty prefix; `Unsupported` on a cluster, where the strings are scattered over its nodes. When
     /// the server cannot be asked; then a part may be done.
     pub async fn migrate(&self, older_prefix: &str, dry_run: bool) -> Result<Migrated, Error> {
+        self.migrate_from(older_prefix, &OlderForm::ALL, dry_run).await
+    }
+
+    /// As [`RedisCheckpoints::migrate`], of strings in these forms; others are refused.
+    ///
+    /// # Errors
+    /// As [`RedisCheckpoints::migrate`].
+    pub async fn migrate_from(
+        &self,
+        older_prefix: &str,
+        forms: &[OlderForm],
+        dry_run: bool,
+    ) -> Result<Migrated, Error> {
         if older_prefix.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, MIGRATE)
                 .because("an empty prefix means every string in the server; name a prefix"));
@@ -60,7 +107,7 @@ impl RedisCheckpoints {
         let mut seen = std::collections::HashSet::new();
         while let Some(names) = walk.next().await? {
             let names: Vec<_> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
-            let found = self.older(older_prefix, names, &mut done).await?;
+            let found = self.older(older_prefix, forms, names, &mut done).await?;
             let advances = if dry_run { self.compare(&found).await? } else { self.take_over(&found).await? };
             for advance in advances {
                 match advance {
@@ -78,6 +125,7 @@ impl RedisCheckpoints {
     async fn older(
         &self,
         older_prefix: &str,
+        forms: &[OlderForm],
         names: Vec<Vec<u8>>,
         done: &mut Migrated,
     ) -> Result<Vec<(String, Position)>, Error> {
@@ -94,7 +142,7 @@ impl RedisCheckpoints {
                     // Deleted meanwhile.
                     _ => continue,
                 };
-                match understood(name, &value) {
+                match understood(name, &value, forms) {
                     Ok(entry) => found.push(entry),
                     Err(reason) => {
                         let name = format!("{older_prefix}{}", String::from_utf8_lossy(name));
@@ -127,12 +175,16 @@ impl RedisCheckpoints {
 }
 
 /// The key and the position of an older string, or why it is none.
-fn understood(name: &[u8], value: &[u8]) -> Result<(String, Position), String> {
+fn understood(name: &[u8], value: &[u8], forms: &[OlderForm]) -> Result<(String, Position), String> {
     let key = std::str::from_utf8(name).map_err(|_| "its name is no text".to_owned())?;
     check_key(key).map_err(|error| error.chain())?;
     let text = std::str::from_utf8(value).map_err(|_| "it is no text".to_owned())?;
-    let position = text.replacen('@', ":", 1).parse::<Position>();
-    let position = position.map_err(|_| format!("`{text}` is neither commit@prepare nor commit:prepare"))?;
+    let position = forms.iter().find_map(|form| form.read(text));
+    let position = position.ok_or_else(|| {
+        let forms: Vec<_> = forms.iter().map(ToString::to_string).collect();
+        let what = if forms.len() > 1 { "neither" } else { "not" };
+        format!("`{text}` is {what} {}", forms.join(" nor "))
+    })?;
     Ok((key.to_owned(), position))
 }
 
@@ -142,14 +194,23 @@ mod tests {
 
     #[test]
     fn older_strings_are_read_in_both_forms() {
-        let key = |text: &str| understood(b"key", text.as_bytes()).map(|(_, position)| position);
+        let all = OlderForm::ALL;
+        let key = |text: &str| understood(b"key", text.as_bytes(), &all).map(|(_, position)| position);
         assert_eq!(key("12@3"), Ok(Position::new(12, 3)));
         assert_eq!(key("12:3"), Ok(Position::new(12, 3)));
         assert_eq!(key("18446744073709551615@18446744073709551615"), Ok(Position::MAX));
         for bad in ["", "12", "12@", "@3", "12@3@4", "12:3@4", "-1@0", "012@3", "null", "1e3@0"] {
-            assert!(key(bad).unwrap_err().contains("neither"), "{bad:?}");
+            let why = format!("`{bad}` is neither commit@prepare nor commit:prepare");
+            assert_eq!(key(bad), Err(why), "{bad:?}");
         }
-        assert!(understood(b"", b"1@2").is_err());
-        assert!(understood(b"\xff", b"1@2").is_err());
+        assert!(understood(b"", b"1@2", &all).is_err());
+        assert!(understood(b"\xff", b"1@2", &all).is_err());
+    }
+
+    #[test]
+    fn only_the_forms_that_are_named_are_read() {
+        let read = |text: &str, form| understood(b"key", text.as_bytes(), &[form]).is_ok();
+        assert!(read("10@30", OlderForm::At) && !read("10:30", OlderForm::At), "a time of day stays one");
+        assert!(read("10:30", OlderForm::Colon) && !read("10@30", OlderForm::Colon));
     }
 }
