@@ -16,6 +16,7 @@ use crate::schema::Schema;
 
 const READ: &str = "read a projection's state";
 const LOCK: &str = "lock a projection's state";
+/// In the order in which the table has them.
 const COLUMNS: [&str; 23] = [
     "name",
     "version",
@@ -41,8 +42,6 @@ const COLUMNS: [&str; 23] = [
     "fault",
     "updated_at",
 ];
-/// The columns of the key; a row keeps them.
-const KEY: usize = 3;
 /// How they are selected from the row `s`.
 const SELECT: &str = "s.name, s.version, s.\"partition\", s.generation::text, s.position::text, \
     s.position_offset::text, s.stream, s.category, s.sequence::text, s.event_id, s.event_time, \
@@ -238,20 +237,11 @@ pub(super) async fn remove(
 /// Our schema is written by its quoted name, since a value may well contain the placeholder of the templates.
 pub(super) fn advance(names: &Schema, mark: i64, from: &ProjectionState, to: &ProjectionState) -> String {
     let schema = names.quoted();
-    let written = values(to);
-    let set: Vec<String> =
-        COLUMNS.iter().zip(&written).skip(KEY).map(|(column, value)| format!("{column} = {value}")).collect();
     let [scanned, scanned_offset] = halves(from.scanned);
     format!(
-        "WITH moved AS (
-             UPDATE {schema}.projection SET {} WHERE {} AND epoch = {} AND generation = {}
-                 AND scanned IS NOT DISTINCT FROM {scanned}
-                 AND scanned_offset IS NOT DISTINCT FROM {scanned_offset}
-             RETURNING true)
-         SELECT {schema}.confirm_move((SELECT count(*) FROM moved), '{mark}');
+        "SELECT {schema}.move_state(ROW({})::{schema}.projection, {}, {}, {scanned}, {scanned_offset}, '{mark}');
          COMMIT AND CHAIN",
-        set.join(", "),
-        key_is(&from.key),
+        values(to).join(", "),
         plain(from.epoch),
         plain(from.generation),
     )

@@ -31,9 +31,9 @@ const RELEASE: &str =
     "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT highwater; SET CONSTRAINTS ALL DEFERRED";
 /// How long the answer to a COMMIT is waited for.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
-/// `confirm_move`: the state has not moved.
+/// `move_state`: the state has not moved.
 const NOT_MOVED: &str = "HW001";
-/// `confirm_move`: it is another transaction.
+/// `move_state`: it is another transaction.
 const ANOTHER_TRANSACTION: &str = "HW002";
 
 /// A transaction on PostgreSQL, READ COMMITTED.
