@@ -16,7 +16,7 @@ use highwater_runtime::projection::{
 };
 use highwater_runtime::supervise::{Finished, Supervisor};
 
-use crate::handlers::{RunningHandlers, all_done as all_handlers_done};
+use crate::handlers::{CheckpointControl, RunningHandlers, all_done as all_handlers_done};
 use crate::parts::{Running, whole, worst};
 use crate::plan::{OnStore, Planned};
 use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
@@ -143,6 +143,13 @@ impl Highwater {
     #[must_use]
     pub fn checkpoint_worker(&self) -> Option<&Persistence> {
         self.handlers.worker()
+    }
+
+    /// The checkpoints of all handlers: how their worker does, and to have them written now; also while the run itself
+    /// is being awaited. `None` where there are no handlers.
+    #[must_use]
+    pub fn checkpoint_control(&self) -> Option<CheckpointControl> {
+        self.handlers.control().cloned()
     }
 
     /// The event log.

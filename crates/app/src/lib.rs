@@ -82,7 +82,7 @@ pub use highwater_core::settings::{
 };
 pub use highwater_core::{Error, ErrorKind, Failure, OrVerdict, Retry, Verdict};
 pub use highwater_runtime::catch_up::{CatchUpHandle, CatchUpStatus};
-pub use highwater_runtime::persistence::Persistence;
+pub use highwater_runtime::persistence::{ForceReport, KeyFailure, Persistence, PersistenceStats};
 pub use highwater_runtime::projection::{Phase, ProjectionStatus, RewindTo, Rewound};
 pub use highwater_runtime::telemetry::{HandlerLog, LogObserver, PersistenceLog};
 pub use highwater_runtime::{Environment, FastJitter, TokioClock};
@@ -92,7 +92,7 @@ pub use crate::builder::{Builder, ProjectionOptions, StartError};
 pub use crate::compose::PostgresStage;
 #[cfg(feature = "sqlite")]
 pub use crate::compose::SqliteStage;
-pub use crate::handlers::{HandlerOptions, HandlerReport, HandlerStores};
+pub use crate::handlers::{CheckpointControl, HandlerOptions, HandlerReport, HandlerStores};
 pub use crate::highwater::{Highwater, StatusWatch};
 pub use crate::report::{Outcome, PartitionReport, ProjectionReport, Report};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

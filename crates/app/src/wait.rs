@@ -1,9 +1,9 @@
-//! Read your own writes: wait until a projection has settled a position (E-13).
+//! Read your own writes: wait until a projection (E-13) or a handler has settled a position.
 
 use std::time::Duration;
 
 use highwater_core::model::{FailedState, Position, ProjectionName, ProjectionState};
-use highwater_core::ports::{Clock, FailedQuery, ProjectionControl};
+use highwater_core::ports::{Clock, DeadLetters, FailedQuery, OwnedCheckpoints, ProjectionControl};
 use highwater_core::{Error, ErrorKind};
 
 /// How often the committed state is looked at when nothing hints at a change.
@@ -12,15 +12,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What waiting came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
-    /// Everything up to the position is settled, and the event there, if it is one of the projection's, applied.
+    /// Everything up to the position is settled, and the event there, if it is one of the projection's or handler's,
+    /// applied or handled.
     Reached,
     /// Not within the time.
     TimedOut,
-    /// Everything up to the position is settled, but the event there is parked or held.
+    /// Everything up to the position is settled, but the event there is parked or held, or a dead letter.
     Parked,
-    /// An operator has paused the projection before the position.
+    /// An operator has paused the projection before the position. Never said of a handler.
     Paused,
-    /// The projection cannot go on.
+    /// The projection cannot go on. Never said of a handler: only the process that runs it knows.
     Faulted(String),
 }
 
@@ -76,6 +77,60 @@ pub async fn wait_for(
             clock.sleep(look).await;
         }
     }
+}
+
+/// Waits until the handler `name` has settled `position` and its checkpoint says so, whichever process runs it.
+///
+/// A checkpoint is stored a little after its events are handled: see `checkpoint_batch_size` and
+/// `checkpoint_interval`. Nothing hints at its moves, so it is looked at every 100 ms. Dropping the future stops
+/// waiting.
+///
+/// # Errors
+/// `NotFound` if the handler has neither a checkpoint nor an owner (it never ran), or why a store cannot be asked.
+pub async fn wait_for_handler(
+    checkpoints: &dyn OwnedCheckpoints,
+    letters: Option<&dyn DeadLetters>,
+    clock: &dyn Clock,
+    name: &str,
+    position: Position,
+    timeout: Duration,
+) -> Result<Waited, Error> {
+    let deadline = clock.now() + timeout;
+    loop {
+        let checkpoint = checkpoints.get(name).await?;
+        if checkpoint.is_some_and(|checkpoint| checkpoint.position >= position) {
+            let dead = match letters {
+                Some(letters) => has_letter(checkpoints, letters, name, position).await?,
+                None => false,
+            };
+            return Ok(if dead { Waited::Parked } else { Waited::Reached });
+        }
+        if checkpoint.is_none() && checkpoints.owner(name).await?.is_none() {
+            return Err(
+                Error::new(ErrorKind::NotFound, "wait for a handler that never ran").with("handler", name)
+            );
+        }
+        let now = clock.now();
+        if now >= deadline {
+            return Ok(Waited::TimedOut);
+        }
+        clock.sleep(LOOK_EVERY.min(deadline.since(now))).await;
+    }
+}
+
+/// Whether the event at this position is a dead letter of the present generation; those from before a reset are no
+/// news.
+async fn has_letter(
+    checkpoints: &dyn OwnedCheckpoints,
+    letters: &dyn DeadLetters,
+    name: &str,
+    position: Position,
+) -> Result<bool, Error> {
+    let generation = checkpoints.owner(name).await?.map_or(0, |owner| owner.generation);
+    // Letters of one position are a few, one a generation.
+    let page = letters.list(name, position.previous(), 100).await?;
+    let mut here = page.iter().filter(|letter| letter.event.position() == position);
+    Ok(here.any(|letter| letter.generation == generation))
 }
 
 /// The rows of the newest version: an older one has been replaced.

@@ -11,6 +11,7 @@ use highwater_core::{Error, ErrorKind};
 use super::config::ConfigError;
 use super::exit::Exit;
 use super::kinds;
+use super::output::plain_lines;
 
 /// An error of the program.
 #[derive(Debug)]
@@ -138,13 +139,14 @@ impl CliError {
 }
 
 impl fmt::Display for CliError {
+    /// For a terminal, which nothing that stands in a config, a name or a server's answer may drive.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        writeln!(f, "error: {}", plain_lines(&self.message))?;
         for cause in &self.causes {
-            writeln!(f, "  caused by: {cause}")?;
+            writeln!(f, "  caused by: {}", plain_lines(cause))?;
         }
         if let Some(hint) = &self.hint {
-            writeln!(f, "  hint: {hint}")?;
+            writeln!(f, "  hint: {}", plain_lines(hint))?;
         }
         Ok(())
     }
@@ -211,6 +213,12 @@ mod tests {
             text.starts_with("error: open the log (file a.db)\n  caused by: connection refused\n  hint: "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn x_12_foreign_text_in_an_error_cannot_drive_the_terminal() {
+        let error = CliError::unknown("no `a\u{1b}[2J`\nin two lines").hint("b\u{7}");
+        assert_eq!(error.to_string(), "error: no `a\\u{1b}[2J`\nin two lines\n  hint: b\\u{7}\n");
     }
 
     #[test]

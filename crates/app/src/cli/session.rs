@@ -82,8 +82,18 @@ impl Session {
         Self::with(read_config(global)?, access).await
     }
 
+    /// As [`Session::open`], without the place where handlers keep their checkpoints, for a command that has nothing to
+    /// do with those: a store of checkpoints that is away keeps nobody from appending events.
+    pub(crate) async fn open_without_checkpoints(global: &Global, access: Access) -> Result<Self, CliError> {
+        Self::with_places(read_config(global)?, access, false).await
+    }
+
     /// Opens what a config names.
     pub(crate) async fn with(config: Config, access: Access) -> Result<Self, CliError> {
+        Self::with_places(config, access, true).await
+    }
+
+    async fn with_places(config: Config, access: Access, checkpoints: bool) -> Result<Self, CliError> {
         let migrate = match (access, config.migrate) {
             (Access::Write, MigrateMode::Auto) => Migrate::Auto,
             (Access::Write, MigrateMode::Manual) => Migrate::Manual,
@@ -92,13 +102,14 @@ impl Session {
         if migrate != Migrate::Auto {
             exists(&config.log, config.migrate)?;
             exists(&config.store, config.migrate)?;
-            if let Some(url) = &config.checkpoints.url {
+            if let Some(url) = config.checkpoints.url.as_ref().filter(|_| checkpoints) {
                 exists(url, config.migrate)?;
             }
         }
         let watcher = Watcher::new();
         let (log, store) = (config.log.address(), config.store.address());
-        let backends = open_with_checkpoints(log, store, config.checkpoints_address(), migrate).await?;
+        let checkpoints = config.checkpoints_address().filter(|_| checkpoints);
+        let backends = open_with_checkpoints(log, store, checkpoints, migrate).await?;
         let backends = backends.observed_by(watcher.clone());
         let backends = Opened::new(backends.handlers_observed_by(watcher.clone(), watcher.clone()));
         Ok(Self { config, backends, watcher })
@@ -109,6 +120,7 @@ impl Session {
     /// # Errors
     /// When the config has none of this name.
     pub(crate) fn projection(&self, name: &ProjectionName) -> Result<&ProjectionConfig, CliError> {
+        self.is_no_handler(name)?;
         self.config.projection(name).ok_or_else(|| {
             let known = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
             unknown_projection(name, known, "the config has no projection")
@@ -128,6 +140,21 @@ impl Session {
         Err(unknown_projection(name, projections.chain(handlers), "the config has no projection or handler"))
     }
 
+    /// Refuses what only projections have: a read model, state rows, failed events.
+    ///
+    /// # Errors
+    /// When the config has a handler of this name.
+    fn is_no_handler(&self, name: &ProjectionName) -> Result<(), CliError> {
+        if self.config.handler(name).is_none() {
+            return Ok(());
+        }
+        let error = CliError::unknown(format!("`{name}` is a handler, and this is for projections"));
+        Err(error.hint(format!(
+            "to have its events handled again: `highwater checkpoints reset {name} POSITION --expected POSITION`; what \
+             it gave up: `highwater dead-letters list --handler {name}`"
+        )))
+    }
+
     /// The state rows of a projection, none if it never ran.
     ///
     /// # Errors
@@ -138,6 +165,7 @@ impl Session {
         if of_it.is_empty() && self.config.projection(name).is_none() {
             let config = self.config.projections.iter().map(|projection| projection.spec.name.as_str());
             let stored = others.iter().map(|state| state.key.name.as_str());
+            self.is_no_handler(name)?;
             return Err(unknown_projection(name, config.chain(stored), "there is no projection"));
         }
         Ok(of_it)

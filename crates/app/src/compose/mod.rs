@@ -24,6 +24,8 @@ pub use self::backends::{Backends, open, open_with_checkpoints};
 pub use self::handler::{HandlerSpec, HandlerSpecs, OpenSink, SinkSpec};
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStage;
+#[cfg(feature = "redis")]
+pub use self::redis::migrate_older_checkpoints;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStage;
 pub use self::verify::{VerifiedTable, VerifyReport};

@@ -16,6 +16,7 @@ use highwater_runtime::catch_up::{
 use highwater_runtime::persistence::Persistence;
 use highwater_runtime::projection::Phase;
 
+use super::control::CheckpointControl;
 use super::plan::{HandlerPlan, PlannedHandler};
 use super::report::HandlerReport;
 use super::stores::HandlerStores;
@@ -28,6 +29,7 @@ pub(crate) struct RunningHandlers {
     /// Owns their tasks.
     _runners: CatchUpRunners,
     worker: Option<Persistence>,
+    control: Option<CheckpointControl>,
     lease: Duration,
     close: Vec<Close>,
 }
@@ -68,7 +70,9 @@ impl RunningHandlers {
             handles.push(runners.start(runner)?);
             close.extend(closes);
         }
-        Ok(Self { handles, _runners: runners, worker: Some(worker), lease, close })
+        let cells = handles.iter().map(|handle: &CatchUpHandle| handle.cell().clone()).collect();
+        let control = CheckpointControl::new(worker.clone(), board, cells, environment.clock.clone());
+        Ok(Self { handles, _runners: runners, worker: Some(worker), control: Some(control), lease, close })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&CatchUpHandle> {
@@ -77,6 +81,10 @@ impl RunningHandlers {
 
     pub(crate) fn worker(&self) -> Option<&Persistence> {
         self.worker.as_ref()
+    }
+
+    pub(crate) fn control(&self) -> Option<&CheckpointControl> {
+        self.control.as_ref()
     }
 
     /// How long a claim holds without being renewed.

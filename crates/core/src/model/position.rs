@@ -46,6 +46,16 @@ impl Position {
     pub const fn prepare(self) -> u64 {
         self.prepare
     }
+
+    /// The greatest position that is less; `None` for the least one. What stands behind it begins here.
+    #[must_use]
+    pub const fn previous(self) -> Option<Self> {
+        match (self.commit, self.prepare) {
+            (0, 0) => None,
+            (commit, 0) => Some(Self::new(commit - 1, u64::MAX)),
+            (commit, prepare) => Some(Self::new(commit, prepare - 1)),
+        }
+    }
 }
 
 impl fmt::Display for Position {
@@ -89,6 +99,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_position_before_one_is_the_greatest_that_is_less() {
+        assert_eq!(Position::MIN.previous(), None);
+        assert_eq!(Position::new(7, 0).previous(), Some(Position::new(6, u64::MAX)));
+        assert_eq!(Position::new(7, 3).previous(), Some(Position::new(7, 2)));
+    }
 
     proptest! {
         #[test]

@@ -55,6 +55,8 @@ pub(super) struct Owner<'r> {
     pub(super) seat: &'r mut Seat,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) paused: watch::Receiver<bool>,
+    /// How often it was asked to have its mark written at once.
+    asked: watch::Receiver<u64>,
     pub(super) generation: u64,
     pub(super) intake: Intake,
     pub(super) lanes: Lanes,
@@ -103,6 +105,7 @@ impl<'r> Owner<'r> {
         let mut owner = Self {
             standing: seat.standing(),
             paused: runner.status.paused(),
+            asked: runner.status.asked(),
             generation,
             intake: Intake::new(runner, after, until, check),
             lanes: Lanes::new(settings.lanes),
@@ -127,6 +130,8 @@ impl<'r> Owner<'r> {
     /// Until it is asked to stop, has to, or loses the group. Turns that are under way then are finished for
     /// as long as `drain` allows, and dropped where the group is another one's.
     pub(super) async fn run(&mut self, stop: &CancellationToken) -> Left {
+        // Somebody may have asked before it was the owner.
+        let mut handed_over = 0;
         loop {
             // A handler that never waits must not keep the thread for ever.
             tokio::task::coop::consume_budget().await;
@@ -135,7 +140,12 @@ impl<'r> Owner<'r> {
             let at_end = self.intake.caught_up() && self.lanes.held() == 0;
             let reached_end = at_end && self.behind;
             self.behind &= !at_end;
-            self.flush(reached_end, now);
+            let asked = *self.asked.borrow_and_update();
+            self.flush(reached_end || asked > handed_over, now);
+            if asked > handed_over {
+                self.runner.status.handed_over(asked);
+                handed_over = asked;
+            }
             self.dispatch(now);
             self.tell(now);
             if reached_end {
@@ -191,6 +201,7 @@ impl<'r> Owner<'r> {
             news = self.intake.next(limit), if !stopping && limit.events > 0 => Happened::News(news),
             end = self.turns.next(), if !self.turns.is_empty() => Happened::Ended(end),
             Ok(()) = self.paused.changed() => Happened::Nothing,
+            Ok(()) = self.asked.changed() => Happened::Nothing,
             () = async { clock.sleep(wake).await } => Happened::Nothing,
         }
     }

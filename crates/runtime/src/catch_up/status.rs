@@ -1,4 +1,5 @@
-//! What a catch-up runner is doing, for whoever asks, and the switch that pauses it.
+//! What a catch-up runner is doing, for whoever asks, the switch that pauses it, and the bell that has its checkpoint
+//! written.
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub struct CatchUpStatus {
     pub last_error: Option<String>,
 }
 
-/// A runner's status, written by the runner alone, and its pause switch.
+/// A runner's status, written by the runner alone, its pause switch, and its bell.
 #[derive(Debug, Clone)]
 pub struct CatchUpStatusCell(Arc<Cell>);
 
@@ -43,6 +44,9 @@ pub struct CatchUpStatusCell(Arc<Cell>);
 struct Cell {
     status: watch::Sender<CatchUpStatus>,
     paused: watch::Sender<bool>,
+    /// How often it was asked to have its checkpoint written, and up to which request it has.
+    asked: watch::Sender<u64>,
+    handed_over: watch::Sender<u64>,
 }
 
 impl CatchUpStatusCell {
@@ -62,7 +66,12 @@ impl CatchUpStatusCell {
             totals: HandlerTotals::default(),
             last_error: None,
         };
-        Self(Arc::new(Cell { status: watch::Sender::new(status), paused: watch::Sender::new(false) }))
+        Self(Arc::new(Cell {
+            status: watch::Sender::new(status),
+            paused: watch::Sender::new(false),
+            asked: watch::Sender::new(0),
+            handed_over: watch::Sender::new(0),
+        }))
     }
 
     /// The present status.
@@ -86,6 +95,36 @@ impl CatchUpStatusCell {
     /// Goes on.
     pub fn resume(&self) {
         self.0.paused.send_replace(false);
+    }
+
+    /// Has the runner hand over its present mark to be written, without waiting for `checkpoint_batch_size` or
+    /// `checkpoint_interval`; returns when it has, which is not yet when it is written, or at once where the runner
+    /// does not own its group. Dropping the future takes nothing back.
+    pub async fn hand_over(&self) {
+        let mut wanted = 0;
+        self.0.asked.send_modify(|asked| {
+            *asked += 1;
+            wanted = *asked;
+        });
+        let (mut handed_over, mut status) = (self.0.handed_over.subscribe(), self.0.status.subscribe());
+        tokio::select! {
+            // The senders are in the cell that this holds.
+            _done = handed_over.wait_for(|done| *done >= wanted) => {}
+            _no_owner = status.wait_for(|status| status.epoch == 0) => {}
+        }
+    }
+
+    pub(super) fn asked(&self) -> watch::Receiver<u64> {
+        self.0.asked.subscribe()
+    }
+
+    /// Up to this request the mark was handed over.
+    pub(super) fn handed_over(&self, request: u64) {
+        self.0.handed_over.send_if_modified(|done| {
+            let news = *done < request;
+            *done = request.max(*done);
+            news
+        });
     }
 
     pub(super) fn paused(&self) -> watch::Receiver<bool> {

@@ -1,11 +1,17 @@
 //! Handlers of the binary: each event at least once, in the order of its stream, whatever is killed or away.
 
+mod control;
 mod kill;
 mod letters;
+mod nasty;
+mod older;
+mod outages;
+mod own_redis;
 mod owners;
 mod receiver;
 mod redis;
 mod sinks;
+mod waits;
 
 use highwater_tests::{Folder, Sample};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 mod commands;
 mod failures;
-mod http;
+pub(crate) mod http;
 mod output;
 mod read_models;
 mod rewind;

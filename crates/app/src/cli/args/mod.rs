@@ -4,13 +4,17 @@ mod events;
 mod global;
 mod operate;
 mod projections;
+mod running;
 
 pub(crate) use events::{Append, Export, Import};
 pub(crate) use global::{Global, LogFormat};
-pub(crate) use operate::{Checkpoints, Consent, DeadLetters, FailedEvents, Listed, Selected, Versions};
+pub(crate) use operate::{
+    Checkpoints, Consent, DeadLetters, FailedEvents, Listed, MigrateOlder, OlderForm, Selected, Versions,
+};
 pub(crate) use projections::{
     ConfigCommand, Demo, Init, Name, Rebuild, Rewind, RewindTarget, Run, Target, Verify, Wait,
 };
+pub(crate) use running::{Breaker, BreakerCommand, Persist, PersistNow};
 
 use clap::{Parser, Subcommand};
 
@@ -48,7 +52,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Show where each projection and handler stands and how far behind the log it is
     Status,
-    /// Wait until a projection has settled a position
+    /// Wait until a projection or a handler has settled a position
     Wait(Wait),
     /// Pause a projection in all processes; no batch commits afterwards
     Pause(Name),
@@ -69,6 +73,11 @@ pub(crate) enum Command {
     Rewind(Rewind),
     /// Compute a projection's read model anew, beside the stored one, and compare the two
     Verify(Verify),
+    /// Show the circuit breaker in front of a running process's checkpoint store, or close it
+    Breaker(Breaker),
+    /// Have a running process write the checkpoints of its handlers now
+    #[command(subcommand)]
+    Persist(Persist),
     /// Check the config, or show each effective value with its origin
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -101,11 +110,24 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_named_before_or_behind_the_subcommand() {
+        for arguments in [["breaker", "--at", "x:1", "reset"], ["breaker", "reset", "--at", "x:1"]] {
+            let parsed = Cli::try_parse_from([&["highwater"][..], &arguments].concat()).unwrap().command;
+            let Command::Breaker(Breaker { at, command }) = parsed else { panic!("{parsed:?}") };
+            assert_eq!((at.at.as_deref(), command), (Some("x:1"), Some(BreakerCommand::Reset)));
+        }
+    }
+
+    #[test]
     fn what_is_dangerous_is_named_exactly() {
         assert!(Cli::try_parse_from(["highwater", "dead-letters", "discard", "p"]).is_err());
         assert!(Cli::try_parse_from(["highwater", "dead-letters", "discard", "p", "--all"]).is_ok());
         assert!(Cli::try_parse_from(["highwater", "dead-letters", "discard", "p", "1:0", "--all"]).is_err());
         assert!(Cli::try_parse_from(["highwater", "checkpoints", "clear"]).is_err());
+        assert!(Cli::try_parse_from(["highwater", "persist"]).is_err());
+        let migrate = ["highwater", "checkpoints", "migrate", "old:", "--from"];
+        assert!(Cli::try_parse_from([&migrate[..], &["commit@prepare,commit:prepare"]].concat()).is_ok());
+        assert!(Cli::try_parse_from([&migrate[..], &["12@3"]].concat()).is_err());
         assert!(Cli::try_parse_from(["highwater", "wait", "p", "01:0"]).is_err());
     }
 }

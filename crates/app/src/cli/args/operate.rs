@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use highwater_core::model::{FailedState, Position, ProjectionName};
 
@@ -52,6 +52,28 @@ pub(crate) enum Checkpoints {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Take over checkpoints that an older program has kept as strings in this Redis; the strings stay
+    Migrate(MigrateOlder),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateOlder {
+    /// What the names of the strings begin with, literally; the rest becomes the key [default: checkpoints.prefix]
+    pub(crate) prefix: Option<String>,
+    /// Only strings of this form
+    #[arg(long, value_enum, value_name = "FORMAT", value_delimiter = ',')]
+    pub(crate) from: Vec<OlderForm>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// How an older program has written a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OlderForm {
+    #[value(name = "commit@prepare")]
+    At,
+    #[value(name = "commit:prepare")]
+    Colon,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

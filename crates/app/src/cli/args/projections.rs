@@ -51,7 +51,7 @@ pub(crate) struct Name {
 
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
-    /// The projection
+    /// The projection or handler
     pub(crate) name: ProjectionName,
     /// The position, such as 12:0, or head for the log's end as it is now
     pub(crate) position: Target,
@@ -76,7 +76,7 @@ impl FromStr for Target {
     }
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}: write a time such as 500ms, 30s or 5min"))
 }

@@ -47,7 +47,7 @@ pub(super) async fn run(global: &Global, args: args::Append, ui: &Ui) -> Result<
             metadata,
         }],
     };
-    let session = Session::open(global, Access::Write).await?;
+    let session = Session::open_without_checkpoints(global, Access::Write).await?;
     let appended = patiently(|| session.backends.append.append(std::slice::from_ref(&append))).await?;
     let one = appended.first().ok_or_else(|| CliError::failed("append: the log gave no answer"))?;
     let done = Done {

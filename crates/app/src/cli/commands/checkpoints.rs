@@ -3,7 +3,8 @@
 //! JSON of `list`: an array of `{"key", "kind", "position", "updated_at"}`, the kind `checkpoint`, or
 //! `projection` for a position that is kept with a read model and cannot be changed here; of `get`: one of
 //! these; of `set` and `reset`: `{"key", "outcome", "position"}`, the outcome `applied`, `unchanged` or
-//! `stale`, the position what is stored now; of `delete` and `clear`: `{"deleted", "dry_run"}`.
+//! `stale`, the position what is stored now; of `delete` and `clear`: `{"deleted", "dry_run"}`; of `migrate`: see
+//! `migrate_older`.
 
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Table, Ui, confirm, count, plain};
 use crate::cli::patience::patiently;
 use crate::cli::session::{Access, Session};
+
+use super::migrate_older;
 
 const PAGE: usize = 500;
 
@@ -46,6 +49,7 @@ pub(super) async fn run(global: &Global, args: Checkpoints, ui: &Ui) -> Result<E
         Checkpoints::Reset { consent, .. }
         | Checkpoints::Delete { consent, .. }
         | Checkpoints::Clear { consent, .. } => consent.dry_run,
+        Checkpoints::Migrate(migrate) => migrate.consent.dry_run,
     };
     if let Checkpoints::Clear { prefix, .. } = &args {
         check_prefix(prefix)?;
@@ -62,6 +66,7 @@ pub(super) async fn run(global: &Global, args: Checkpoints, ui: &Ui) -> Result<E
             reset(&session, key, position, expected, consent, ui).await
         }
         Checkpoints::Delete { key, consent } => delete(&session, key, consent, ui).await,
+        Checkpoints::Migrate(migrate) => migrate_older::run(&session.config, migrate, ui).await,
         Checkpoints::Clear { prefix, consent } => clear(&session, &prefix, consent, ui).await,
     }
 }

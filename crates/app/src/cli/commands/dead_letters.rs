@@ -39,14 +39,14 @@ struct Discarded {
 pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<Exit, CliError> {
     match args {
         DeadLetters::List { listed, handler } => {
-            let session = Session::open(global, Access::Read).await?;
+            let session = Session::open_without_checkpoints(global, Access::Read).await?;
             if let Some(name) = handler {
                 return handler_letters::list(&session, &name, listed.after, listed.limit, ui).await;
             }
             list(&session, &listed, KEPT.to_vec(), "no dead letters", ui).await
         }
         DeadLetters::Show { name, position, version, raw } => {
-            let session = Session::open(global, Access::Read).await?;
+            let session = Session::open_without_checkpoints(global, Access::Read).await?;
             if is_handler(&session, &name).await? {
                 return handler_letters::show(&session, &name, position, raw, ui).await;
             }
@@ -74,7 +74,7 @@ pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<E
             Ok(Exit::Ok)
         }
         DeadLetters::Retry(selected) => {
-            let session = Session::open(global, Access::Write).await?;
+            let session = Session::open_without_checkpoints(global, Access::Write).await?;
             if is_handler(&session, &selected.name).await? {
                 return handler_letters::retry(&session, &selected, ui).await;
             }
@@ -82,7 +82,7 @@ pub(super) async fn run(global: &Global, args: DeadLetters, ui: &Ui) -> Result<E
         }
         DeadLetters::Discard { selected, consent } => {
             let access = if consent.dry_run { Access::Read } else { Access::Write };
-            let session = Session::open(global, access).await?;
+            let session = Session::open_without_checkpoints(global, access).await?;
             if is_handler(&session, &selected.name).await? {
                 return handler_letters::discard(&session, &selected, consent, ui).await;
             }

@@ -32,7 +32,7 @@ struct Exported {
 }
 
 pub(super) async fn run(global: &Global, args: Export, ui: &Ui) -> Result<Exit, CliError> {
-    let session = Session::open(global, Access::Read).await?;
+    let session = Session::open_without_checkpoints(global, Access::Read).await?;
     let log = &*session.backends.log;
     let to_file = args.file.as_os_str() != "-";
     let gzip = args.gzip || args.file.extension().is_some_and(|extension| extension == "gz");

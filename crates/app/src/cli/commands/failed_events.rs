@@ -101,17 +101,17 @@ struct Marked {
 pub(super) async fn run(global: &Global, args: FailedEvents, ui: &Ui) -> Result<Exit, CliError> {
     match args {
         FailedEvents::List { listed, state } => {
-            let session = Session::open(global, Access::Read).await?;
+            let session = Session::open_without_checkpoints(global, Access::Read).await?;
             list(&session, &listed, state, "no failed events", ui).await
         }
         FailedEvents::Show { name, position, version } => {
-            let session = Session::open(global, Access::Read).await?;
+            let session = Session::open_without_checkpoints(global, Access::Read).await?;
             let row = find(&session, &name, position, Versions::one(version)).await?;
             ui.result(&Row::from(&row), Row::facts)?;
             Ok(Exit::Ok)
         }
         FailedEvents::Retry(selected) => {
-            let session = Session::open(global, Access::Write).await?;
+            let session = Session::open_without_checkpoints(global, Access::Write).await?;
             retry(&session, selected, Vec::new(), ui).await
         }
     }

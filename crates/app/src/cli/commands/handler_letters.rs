@@ -305,18 +305,9 @@ async fn at(
     name: &ProjectionName,
     position: Position,
 ) -> Result<Vec<HandlerLetter>, CliError> {
-    let mut found = letters_of(session)?.list(name.as_str(), before(position), PAGE).await?;
+    let mut found = letters_of(session)?.list(name.as_str(), position.previous(), PAGE).await?;
     found.retain(|letter| letter.event.position() == position);
     Ok(found)
-}
-
-/// The greatest position that is less.
-fn before(position: Position) -> Option<Position> {
-    match (position.commit(), position.prepare()) {
-        (0, 0) => None,
-        (commit, 0) => Some(Position::new(commit - 1, u64::MAX)),
-        (commit, prepare) => Some(Position::new(commit, prepare - 1)),
-    }
 }
 
 fn letters_of(session: &Session) -> Result<&Arc<dyn DeadLetters>, CliError> {
@@ -332,16 +323,4 @@ fn missing(name: &ProjectionName, position: Position) -> CliError {
 
 fn events(number: u64) -> String {
     if number == 1 { "1 event".to_owned() } else { format!("{} events", count(number)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_position_before_one_is_the_greatest_that_is_less() {
-        assert_eq!(before(Position::new(0, 0)), None);
-        assert_eq!(before(Position::new(7, 0)), Some(Position::new(6, u64::MAX)));
-        assert_eq!(before(Position::new(7, 3)), Some(Position::new(7, 2)));
-    }
 }

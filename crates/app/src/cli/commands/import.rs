@@ -49,7 +49,7 @@ pub(super) async fn run(global: &Global, args: Import, ui: &Ui) -> Result<Exit, 
     for file in &args.files {
         sources.push(open(file)?);
     }
-    let session = Session::open(global, Access::Write).await?;
+    let session = Session::open_without_checkpoints(global, Access::Write).await?;
     let stop = signals::listen()?;
     let options = ImportOptions { batch: args.batch, skip_bad_lines: args.skip_bad_lines };
     let mut done = Done { files: Vec::new(), appended: 0, already_there: 0, bad: 0, seconds: 0.0 };

@@ -3,6 +3,7 @@
 //! With `--json` a result is one JSON value whose field names are stable; each file says which.
 
 mod append;
+mod breaker;
 mod checkpoints;
 mod config;
 mod dead_letters;
@@ -15,7 +16,9 @@ mod handler_status;
 mod import;
 mod init;
 mod migrate;
+mod migrate_older;
 mod pause;
+mod persist;
 mod rebuild;
 mod rewind;
 mod run;
@@ -51,6 +54,8 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit, CliError> {
         Command::Rebuild(args) => rebuild::run(&global, args, ui).await,
         Command::Rewind(args) => rewind::run(&global, args, ui).await,
         Command::Verify(args) => verify::run(&global, args, ui).await,
+        Command::Breaker(args) => breaker::run(&global, args, ui).await,
+        Command::Persist(args) => persist::run(&global, args, ui).await,
         Command::Config(args) => config::run(&global, args, ui).await,
     }
 }

@@ -18,7 +18,7 @@ struct Done {
 }
 
 pub(super) async fn run(global: &Global, args: Rebuild, ui: &Ui) -> Result<Exit, CliError> {
-    let session = Session::open(global, Access::Write).await?;
+    let session = Session::open_without_checkpoints(global, Access::Write).await?;
     let spec = &session.projection(&args.name)?.spec;
     confirm(ui, &format!("empty the read model and the failed events of {}", args.name), args.yes)?;
     let rebuilt = patiently(|| session.backends.rebuild(spec)).await?;

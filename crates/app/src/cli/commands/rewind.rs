@@ -28,7 +28,9 @@ struct Done {
 
 pub(super) async fn run(global: &Global, args: Rewind, ui: &Ui) -> Result<Exit, CliError> {
     let Rewind { name, to, consent } = args;
-    let session = Session::open(global, if consent.dry_run { Access::Read } else { Access::Write }).await?;
+    let session =
+        Session::open_without_checkpoints(global, if consent.dry_run { Access::Read } else { Access::Write })
+            .await?;
     let spec = &session.projection(&name)?.spec;
     let position = match to {
         RewindTarget::Start => None,

@@ -70,6 +70,7 @@ pub(super) async fn run(global: &Global, args: Run, ui: &Ui) -> Result<Exit, Cli
                 log: session.backends.log.clone(),
                 control: session.backends.control.clone(),
                 watch: highwater.watch(),
+                checkpoints: highwater.checkpoint_control(),
                 watcher: session.watcher.clone(),
                 specs: probed_specs,
                 handlers: probed_handlers,

@@ -36,7 +36,7 @@ struct Compared {
 }
 
 pub(super) async fn run(global: &Global, args: Verify, ui: &Ui) -> Result<Exit, CliError> {
-    let session = Session::open(global, Access::Read).await?;
+    let session = Session::open_without_checkpoints(global, Access::Read).await?;
     let projection = session.projection(&args.name)?;
     let mut ignore = projection.ignore.clone();
     ignore.extend(args.ignore);

@@ -1,14 +1,15 @@
-//! `highwater wait`: until a projection has settled a position, whichever process runs it.
+//! `highwater wait`: until a projection or a handler has settled a position, whichever process runs it.
 //!
 //! JSON: `{"name", "position", "outcome"}`, the outcome `reached`, `timed-out`, `parked`, `paused` or
 //! `faulted`, and then `reason`. Codes: 0 reached, 6 parked (everything up to there is settled, but the event
-//! there is set aside), 1 the others.
+//! there is set aside: for a handler, a dead letter), 1 the others. Whether a handler has faulted knows only the process
+//! that runs it, so for one that has, the time runs out.
 
 use serde::Serialize;
 
-use highwater::wait::wait_for;
+use highwater::wait::{wait_for, wait_for_handler};
 use highwater::{TokioClock, Waited};
-use highwater_core::model::Position;
+use highwater_core::model::{Position, ProjectionName};
 
 use crate::cli::args::{Global, Target, Wait};
 use crate::cli::error::CliError;
@@ -26,16 +27,18 @@ struct Done {
 
 pub(super) async fn run(global: &Global, args: Wait, ui: &Ui) -> Result<Exit, CliError> {
     let session = Session::open(global, Access::Read).await?;
-    session.states_of(&args.name).await?;
+    let is_handler = is_handler(&session, &args.name).await?;
     let position = match args.position {
         Target::Position(position) => Some(position),
         Target::Head => session.head().await?,
     };
+    let (backends, clock) = (&session.backends, TokioClock::new());
     let waited = match position {
-        Some(position) => {
-            let (control, clock) = (&*session.backends.control, TokioClock::new());
-            wait_for(control, &clock, &args.name, position, args.timeout).await?
+        Some(position) if is_handler => {
+            let (checkpoints, letters) = (&*backends.checkpoints, backends.dead_letters.as_deref());
+            wait_for_handler(checkpoints, letters, &clock, args.name.as_str(), position, args.timeout).await?
         }
+        Some(position) => wait_for(&*backends.control, &clock, &args.name, position, args.timeout).await?,
         // An empty log has nothing to wait for.
         None => Waited::Reached,
     };
@@ -53,4 +56,25 @@ pub(super) async fn run(global: &Global, args: Wait, ui: &Ui) -> Result<Exit, Cl
         format!("{} at {place}: {outcome}{reason}", done.name)
     })?;
     Ok(exit)
+}
+
+/// Whether the name is a handler's: of the config, or, where neither the config nor the store has a projection of this
+/// name, of one that was in the config and has left its checkpoint.
+async fn is_handler(session: &Session, name: &ProjectionName) -> Result<bool, CliError> {
+    if session.config.handler(name).is_some() {
+        return Ok(true);
+    }
+    match session.states_of(name).await {
+        Ok(_) => Ok(false),
+        Err(unknown) if unknown.exit() == Exit::UnknownName => {
+            let checkpoint = session.backends.checkpoints.get(name.as_str()).await?;
+            if checkpoint.is_some() {
+                return Ok(true);
+            }
+            // Its words name handlers, too.
+            session.runs(name)?;
+            Err(unknown)
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -15,7 +15,6 @@ use super::table::Table;
 use super::url::{self, BackendUrl};
 
 const OWN_KEYS: [&str; 6] = ["schema", "prefix", "url", "url_file", "preset", "lease"];
-const REDIS: [&str; 2] = ["redis", "rediss"];
 
 /// Where handlers keep their checkpoints, and how they are written.
 #[derive(Debug, Clone)]
@@ -93,7 +92,7 @@ pub(super) fn read(
 fn prefix(table: &Table<'_>, url: Option<&BackendUrl>, problems: &mut Problems) -> Option<(String, Origin)> {
     let origin = table.get("prefix")?.origin.clone();
     let prefix = table.string("prefix", problems)?.to_owned();
-    if url.is_some_and(|url| REDIS.contains(&url.scheme())) {
+    if url.is_some_and(BackendUrl::is_redis) {
         return Some((prefix, origin));
     }
     problems.add(&origin, "`checkpoints.prefix` is for Redis: remove it");

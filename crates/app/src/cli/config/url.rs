@@ -12,6 +12,8 @@ use super::table::Table;
 
 /// The schemes of PostgreSQL.
 pub(super) const POSTGRES: [&str; 2] = ["postgres", "postgresql"];
+/// The schemes of Redis.
+const REDIS: [&str; 2] = ["redis", "rediss"];
 
 /// The address of a backend. Printing it leaves the secrets out.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +39,11 @@ impl BackendUrl {
     pub(crate) fn address(&self) -> Address {
         let address = Address::new(&self.url).schema(self.schema.clone());
         if self.is_postgres() { self.server.at(address) } else { address }
+    }
+
+    /// Whether it is a Redis server.
+    pub(crate) fn is_redis(&self) -> bool {
+        REDIS.contains(&self.scheme())
     }
 
     fn is_postgres(&self) -> bool {

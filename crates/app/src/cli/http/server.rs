@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,11 +16,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use highwater::compose::HandlerSpec;
-use highwater::{CatchUpStatus, ProjectionSpec, ProjectionStatus, StatusWatch};
+use highwater::{CatchUpStatus, CheckpointControl, ProjectionSpec, ProjectionStatus, StatusWatch};
 use highwater_core::Error;
 use highwater_core::model::{Filter, ProjectionKey};
 use highwater_core::ports::{EventLog, ProjectionControl};
 
+use super::control;
 use super::health::{self, Health};
 use super::held_back::HeldBackWatch;
 use super::scrape::Recorder;
@@ -39,14 +40,16 @@ pub(crate) struct Probed {
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) specs: Vec<ProjectionSpec>,
     pub(crate) handlers: Vec<HandlerSpec>,
+    /// The checkpoints of the handlers, where there are any.
+    pub(crate) checkpoints: Option<CheckpointControl>,
     /// How many batches have met a lock key of theirs in somebody else's hands.
     pub(crate) key_collisions: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     pub(crate) recorder: Recorder,
 }
 
 /// What the endpoints share.
-struct Served {
-    probed: Probed,
+pub(super) struct Served {
+    pub(super) probed: Probed,
     held_back: HeldBackWatch,
 }
 
@@ -130,6 +133,9 @@ pub(crate) async fn serve(
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/health/lag", get(lags))
+        .route("/breaker", get(control::breaker))
+        .route("/breaker/reset", post(control::reset_breaker))
+        .route("/persist", post(control::persist))
         .with_state(served.clone());
     let until = stop.clone();
     tokio::spawn(async move { served.held_back.look(&*served.probed.log, until).await });

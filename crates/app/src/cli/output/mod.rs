@@ -9,5 +9,5 @@ mod ui;
 pub(crate) use confirm::confirm;
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
-pub(crate) use text::{count, duration, plain, rate};
+pub(crate) use text::{count, duration, plain, plain_lines, rate};
 pub(crate) use ui::Ui;

@@ -47,6 +47,11 @@ pub(crate) fn plain(text: &str) -> String {
     shown
 }
 
+/// As [`plain`], for a text of several lines, which stay lines.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

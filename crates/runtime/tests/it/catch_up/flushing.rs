@@ -57,6 +57,29 @@ async fn b_5_at_the_end_of_the_log_and_at_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b_5_whoever_asks_has_the_mark_written_before_it_is_due() {
+    let world = World::new();
+    let machine = world.machine("first");
+    let mut runner = world.runner(&machine);
+    runner.settings.checkpoint_interval = Duration::from_secs(3_600);
+    let process = Process::start(runner, machine);
+    process.phase("live").await;
+    world.append_over(3, 1).await;
+    process.caught_up(&world).await;
+    world.pass(Duration::from_secs(60)).await;
+    assert!(world.stored() < world.head().await, "nothing is due yet");
+    let begun = world.now();
+    process.status.hand_over().await;
+    process.until(|status| status.stored == status.position).await;
+    assert_eq!((world.stored(), world.now()), (world.head().await, begun), "at once");
+    process.status.hand_over().await;
+    let cell = process.status.clone();
+    process.stop().await;
+    cell.hand_over().await;
+    assert_eq!(world.now(), begun, "what is stored, and what has ended, is not waited for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn b_5_a_runner_that_is_dropped_leaves_its_mark_and_gives_the_group_back() {
     let world = World::new();
     world.append_over(3, 1).await;
