@@ -2,18 +2,23 @@
 //!
 //! A rate says more about the machine than about the program, so nothing here is judged by its rate. Each
 //! part of the product has a baseline: the loop that one would write without it, over the same tables, with
-//! the same statements, batches and durability. Both are run in turn, in one process, each on a fresh read
-//! model, and what counts is the ratio of the two. Every run's read model is compared with what one plain
+//! the same statements, batches and durability, or a program of the server's own. All are run in turn, each on a
+//! fresh read model, and what counts is the ratio of two. Every run's read model is compared with what one plain
 //! statement over the whole log makes of it: speed that is bought with wrong results is an error.
 //!
-//! `cargo xtask bench -- sqlite --help` and `… postgres --help` list the options; without either, both run,
-//! PostgreSQL where it is to be had.
+//! `cargo xtask bench -- sqlite --help` lists the options; so do `… postgres`, `… checkpoints` (on Redis) and
+//! `… handlers` (in memory). Without a name all of them run, where their servers are to be had.
 
+mod checkpoints;
 mod data;
+mod forced;
+mod handlers;
+mod machine;
 mod measure;
 mod options;
 mod postgres;
 mod report;
+mod sheet;
 mod sqlite;
 
 use std::env;
@@ -42,6 +47,10 @@ enum Bench {
     Sqlite(sqlite::Options),
     /// On PostgreSQL: a server that is started for it, or one that is named
     Postgres(postgres::Options),
+    /// Checkpoints in Redis: a server that is started for it, or one that is named
+    Checkpoints(checkpoints::Options),
+    /// Handlers, in memory
+    Handlers(handlers::Options),
     /// One catch-up in a process of its own; prints the most memory that it held
     #[command(hide = true)]
     Memory(sqlite::Memory),
@@ -68,7 +77,7 @@ fn run() -> anyhow::Result<bool> {
         Some(bench) => one(&runtime, &bench, true),
         None => {
             let mut ok = true;
-            for name in ["sqlite", "postgres"] {
+            for name in ["sqlite", "postgres", "checkpoints", "handlers"] {
                 let cli = Cli::parse_from(named(&args, name));
                 let bench = cli.bench.context("a benchmark was named")?;
                 ok &= one(&runtime, &bench, false)?;
@@ -101,6 +110,15 @@ fn one(runtime: &Runtime, bench: &Bench, asked: bool) -> anyhow::Result<bool> {
                 return Ok(true);
             }
         },
+        Bench::Checkpoints(options) => match checkpoints::find_server(options) {
+            Ok(server) => (&options.common, checkpoints::benchmark(runtime, options, server)?),
+            Err(reason) if asked => anyhow::bail!("there is no Redis: {reason}"),
+            Err(reason) => {
+                println!("skipped: Redis: {reason}");
+                return Ok(true);
+            }
+        },
+        Bench::Handlers(options) => (&options.common, handlers::benchmark(runtime, options)?),
         Bench::Memory(_) => anyhow::bail!("this is no benchmark"),
     };
     Ok(met || !common.check)
@@ -118,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_both_benchmarks_take_the_arguments() {
+    fn without_a_name_all_benchmarks_take_the_arguments() {
         let args: Vec<OsString> = ["highwater-bench", "--events", "1000"].map(OsString::from).into();
         assert!(Cli::parse_from(&args).bench.is_none());
         assert!(matches!(Cli::parse_from(named(&args, "sqlite")).bench, Some(Bench::Sqlite(_))));
@@ -126,5 +144,8 @@ mod tests {
             panic!("not parsed as a benchmark on PostgreSQL");
         };
         assert_eq!(options.common.events_or(1), 1_000);
+        let checkpoints = Cli::parse_from(named(&args, "checkpoints")).bench;
+        assert!(matches!(checkpoints, Some(Bench::Checkpoints(_))));
+        assert!(matches!(Cli::parse_from(named(&args, "handlers")).bench, Some(Bench::Handlers(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! What both benchmarks are asked.
+//! What all benchmarks are asked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ pub(crate) struct Common {
     /// Rounds; in each, every contestant runs once; medians are taken over them
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// Events in the log [default: 100,000 on SQLite, 200,000 on PostgreSQL]
+    /// Events in the log, or checkpoints a run [default: 100,000 on SQLite and for handlers, 200,000 on
+    /// PostgreSQL, 20,000 checkpoints]
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..=MOST_EVENTS))]
     pub(crate) events: Option<u32>,
     /// A smoke run: 4,000 events, one round; the figures mean nothing

@@ -1,0 +1,58 @@
+//! Calls that anybody may make: one at a time, and many in one flight; the product's, and a loop's.
+
+use anyhow::{Context, ensure};
+use highwater::redis::RedisCheckpoints;
+use highwater::redis::deadpool_redis::{Config, Runtime};
+use highwater::redis::redis::{self, Value};
+use highwater::{CheckpointStore, Position};
+
+use super::run::{Run, Watch};
+use super::scripts::{SET, hash, set_call};
+
+/// The product, one call after the other.
+pub(super) async fn product(store: RedisCheckpoints, calls: Vec<(String, Position)>) -> anyhow::Result<Run> {
+    let mut watch = Watch::start(calls.len());
+    for (key, to) in &calls {
+        store.set_if_newer(key, *to).await?;
+        watch.lap();
+    }
+    Ok(watch.stop())
+}
+
+/// The product, one batch after the other.
+pub(super) async fn batches(
+    store: RedisCheckpoints,
+    calls: Vec<(String, Position)>,
+    batch: usize,
+) -> anyhow::Result<Run> {
+    let mut watch = Watch::start(calls.len().div_ceil(batch));
+    for batch in calls.chunks(batch) {
+        let advances = store.set_many_if_newer(batch).await?;
+        ensure!(advances.len() == batch.len(), "{} answers to {} entries", advances.len(), batch.len());
+        watch.lap();
+    }
+    Ok(watch.stop())
+}
+
+/// What one would write: a connection out of a pool for each call, with the pool's own check that it still lives,
+/// which is a round trip.
+pub(super) async fn pool(url: String, names: Vec<(String, String)>) -> anyhow::Result<Run> {
+    let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1)).context("make a pool")?;
+    let hash = hash(SET);
+    // The product has its connection, too, when the time begins to run.
+    drop(pool.get().await.context("connect to Redis")?);
+    let mut watch = Watch::start(names.len());
+    for (name, commit) in &names {
+        let mut connection = pool.get().await.context("take a connection")?;
+        let words = set_call(&hash, name, commit);
+        let answer: Value = redis::cmd(&words[0])
+            .arg(&words[1..])
+            .query_async(&mut connection)
+            .await
+            .context("move a checkpoint")?;
+        ensure!(matches!(answer, Value::Array(_)), "the script answers {answer:?}");
+        drop(connection);
+        watch.lap();
+    }
+    Ok(watch.stop())
+}
