@@ -10,7 +10,6 @@ mod check;
 mod columns;
 mod holder;
 mod horizon;
-mod interner;
 mod json_text;
 mod ledger;
 mod pg_log;

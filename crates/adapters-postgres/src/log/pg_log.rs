@@ -7,13 +7,12 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
+use highwater_core::model::{Append, Appended, Filter, Interner, Position, RecordedEvent};
 use highwater_core::ports::{AppendEvents, EventLog, EventReader, HeldBack};
 
 use super::check::{self, Check};
 use super::holder::{self, Holder};
 use super::horizon::Horizon;
-use super::interner::Interner;
 use super::ledger::Ledger;
 use super::quiet::Quiet;
 use super::reader::PgReader;

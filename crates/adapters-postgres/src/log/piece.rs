@@ -8,10 +8,9 @@ use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
 
 use highwater_core::error::Error;
-use highwater_core::model::RecordedEvent;
+use highwater_core::model::{Interner, RecordedEvent};
 use highwater_core::ports::Limit;
 
-use super::interner::Interner;
 use super::rows::{COLUMNS, Events, READ, there};
 use crate::error::During;
 use crate::filter_sql::FilterSql;

@@ -8,10 +8,9 @@ use sqlx::postgres::{PgRow, PgValueFormat};
 use uuid::Uuid;
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{ContentType, EventParts, Position, RecordedEvent};
+use highwater_core::model::{ContentType, EventParts, Interner, Position, RecordedEvent};
 
 use super::columns::Time;
-use super::interner::Interner;
 use crate::error::During;
 use crate::number::{position, to_u64};
 

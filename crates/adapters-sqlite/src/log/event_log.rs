@@ -7,12 +7,11 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use highwater_core::error::Error;
-use highwater_core::model::{Append, Appended, Filter, Position, RecordedEvent};
+use highwater_core::model::{Append, Appended, Filter, Interner, Position, RecordedEvent};
 use highwater_core::ports::{AppendEvents, EventLog, EventReader};
 
 use super::append::{APPEND, append_all, check_all};
 use super::extent::{Bound, last_until};
-use super::interner::Interner;
 use super::reader::SqliteReader;
 use super::rows::{COLUMNS, EventRow, Events, READ};
 use super::scan::row_position;

@@ -8,7 +8,6 @@ mod append;
 mod duplicate;
 mod event_log;
 mod extent;
-mod interner;
 mod reader;
 mod rows;
 mod scan;

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use highwater_core::error::{Error, ErrorKind};
-use highwater_core::model::{Filter, Position};
+use highwater_core::model::{Filter, Interner, Position};
 use highwater_core::ports::{EventBatch, EventRange, EventReader, Limit};
 
 use super::event_log::head_of;
-use super::interner::Interner;
 use super::rows::Events;
 use super::scan::Scan;
 use crate::cancel::{blocking, pair};

@@ -8,9 +8,8 @@ use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
 use highwater_core::error::Error;
-use highwater_core::model::{ContentType, EventParts, Position, RecordedEvent};
+use highwater_core::model::{ContentType, EventParts, Interner, Position, RecordedEvent};
 
-use super::interner::Interner;
 use crate::error::{During, corrupt};
 
 pub(super) const READ: &str = "read the log";

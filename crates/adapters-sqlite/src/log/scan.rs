@@ -7,11 +7,10 @@
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_iter};
 
 use highwater_core::error::Error;
-use highwater_core::model::{Filter, Position, RecordedEvent};
+use highwater_core::model::{Filter, Interner, Position, RecordedEvent};
 use highwater_core::ports::{EventBatch, EventRange, Limit};
 
 use super::extent::{Bound, first_behind, last_until};
-use super::interner::Interner;
 use super::rows::{COLUMNS, EventRow, Events, READ, position_of};
 use crate::error::{During, corrupt};
 use crate::filter_sql::filter_sql;

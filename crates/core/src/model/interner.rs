@@ -8,24 +8,28 @@ const STREAMS: usize = 1 << 16;
 /// Types and categories are few, unless somebody makes them up.
 const TYPES: usize = 1 << 13;
 
-/// The names that one reader has met.
+/// The names that one reader of a log has met: streams, categories and event types repeat, and each is allocated once
+/// and shared by the events. Bounded: at some 65,000 streams, or 8,000 of the others, it begins anew.
 #[derive(Debug, Default)]
-pub(super) struct Interner {
+pub struct Interner {
     types: HashSet<Arc<str>>,
     categories: HashSet<Arc<str>>,
     streams: HashSet<Arc<str>>,
 }
 
 impl Interner {
-    pub(super) fn event_type(&mut self, name: &str) -> Arc<str> {
+    /// The name of an event type, shared.
+    pub fn event_type(&mut self, name: &str) -> Arc<str> {
         shared(&mut self.types, name, TYPES)
     }
 
-    pub(super) fn category(&mut self, name: &str) -> Arc<str> {
+    /// The name of a category, shared.
+    pub fn category(&mut self, name: &str) -> Arc<str> {
         shared(&mut self.categories, name, TYPES)
     }
 
-    pub(super) fn stream(&mut self, name: &str) -> Arc<str> {
+    /// The name of a stream, shared.
+    pub fn stream(&mut self, name: &str) -> Arc<str> {
         shared(&mut self.streams, name, STREAMS)
     }
 }
