@@ -10,7 +10,13 @@ if ARGV[4] ~= '' then
     return outcome
   end
 end
-local time = now()
-redis.call('HSET', KEYS[1], 'lease_until', whole(time + ARGV[3]))
+local time, stamp = now()
+local lease = whole(time + ARGV[3])
+-- One command for both: many of these calls come at once.
+if outcome[1] == 'applied' then
+  redis.call('HSET', KEYS[1], 'commit', ARGV[4], 'prepare', ARGV[5], 'updated_at', stamp, 'lease_until', lease)
+else
+  redis.call('HSET', KEYS[1], 'lease_until', lease)
+end
 redis.call('PERSIST', KEYS[1])
 return outcome

@@ -32,7 +32,8 @@ local function put(commit, prepare)
   redis.call('HSET', KEYS[1], 'commit', commit, 'prepare', prepare, 'updated_at', stamp)
 end
 
--- Moves forward. Where there is no checkpoint, one is created only if that was said: the key is registered before.
+-- Whether it is forward. Where there is no checkpoint, one is created only if that was said: the key is registered
+-- before. What is 'applied' is for the caller to write, with what else it has to write.
 local function forward(commit, prepare, to_commit, to_prepare, create)
   if not commit and not prepare then
     if create ~= '1' then
@@ -51,7 +52,6 @@ local function forward(commit, prepare, to_commit, to_prepare, create)
       return {'stale', commit, prepare}
     end
   end
-  put(to_commit, to_prepare)
   return {'applied'}
 end
 

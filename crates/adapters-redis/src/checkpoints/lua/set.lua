@@ -4,6 +4,9 @@ if ARGV[3] ~= '' and held[3] then
   return {'owned', held[3]}
 end
 local outcome = forward(held[1], held[2], ARGV[1], ARGV[2], ARGV[4])
+if outcome[1] == 'applied' then
+  put(ARGV[1], ARGV[2])
+end
 if outcome[1] == 'applied' or outcome[1] == 'unchanged' then
   if ARGV[3] ~= '' then
     redis.call('PEXPIRE', KEYS[1], ARGV[3])
