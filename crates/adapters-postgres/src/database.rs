@@ -174,8 +174,9 @@ fn connect_options(url: &str, options: &PgOptions) -> Result<PgConnectOptions, E
     let connect = connect.application_name(&session_name(options)).log_statements(log_level());
     Ok(match options.ownership {
         Ownership::Session => connect.options(SESSION),
-        // A pooler passes neither settings nor prepared statements on from one transaction to the next.
-        Ownership::Lease => connect.statement_cache_capacity(0),
+        // A pooler passes settings at connect on to nobody. Prepared statements it has to tell apart by itself: the
+        // driver names each that it prepares, and one that is forgotten here would be kept there.
+        Ownership::Lease => connect,
     })
 }
 

@@ -4,6 +4,11 @@ use highwater_core::error::{Error, ErrorKind};
 
 use crate::fault::{Fault, code_of, fault_of};
 
+/// What the server says of a prepared statement when a pooler in between mixes sessions up.
+const POOLED: [&str; 2] = ["26000", "42P05"];
+const POOLER: &str = "a pooler in transaction mode has to tell the prepared statements of its clients apart (PgBouncer: \
+     1.21 or later, with max_prepared_statements above 0); or connect to the server itself";
+
 /// Names the operation that failed.
 pub(crate) trait During<T> {
     /// The port's error: its kind from what the driver said, its operation from here.
@@ -20,6 +25,7 @@ impl<T> During<T> for Result<T, sqlx::Error> {
 pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> Error {
     let mapped = Error::new(kind_of(fault_of(&error)), operation);
     let mapped = match code_of(&error) {
+        Some(code) if POOLED.contains(&code.as_str()) => mapped.code(code).with("hint", POOLER),
         Some(code) => mapped.code(code),
         None => mapped,
     };

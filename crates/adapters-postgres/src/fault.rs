@@ -59,7 +59,9 @@ pub(crate) fn by_sqlstate(code: &str) -> Fault {
         "25P03" | "25P04" | "25006" => Fault::Unavailable,
         // Names a database or a schema that is not there.
         "3D000" | "3F000" => Fault::Schema,
-        "0A000" => Fault::Unsupported,
+        // A prepared statement that is not there, or is there already: a pooler in between hands sessions out that
+        // others have prepared statements in.
+        "0A000" | "26000" | "42P05" => Fault::Unsupported,
         // Too many columns or arguments: the statement's own.
         "54011" | "54023" => Fault::Schema,
         // An object that is of the wrong sort for the statement, such as a view that cannot be written to, or a
@@ -169,6 +171,8 @@ mod tests {
             ("3D000", Fault::Schema),
             ("25P01", Fault::TransactionEnded),
             ("25P02", Fault::TransactionBroken),
+            ("26000", Fault::Unsupported),
+            ("42P05", Fault::Unsupported),
             ("54000", Fault::Value),
             ("54001", Fault::Value),
             ("54011", Fault::Schema),

@@ -9,6 +9,7 @@ use highwater_core::settings::PersistenceSettings;
 use super::durations::show_duration;
 use super::node::{Origin, Value};
 use super::problems::Problems;
+use super::server;
 use super::settings::{Keyed, Layered, duration};
 use super::shown::Shown;
 use super::table::Table;
@@ -42,13 +43,19 @@ pub(super) fn read(
     let mut lease = (HandlerSpecs::default().lease, Origin::Default);
     let mut layered = Layered::<PersistenceSettings>::default();
     let (mut place, mut names) = (None, None);
+    let mut of_place = Vec::new();
     if let Some(table) = top.table("checkpoints", problems) {
         let settings = PersistenceSettings::KEYS.iter().map(|key| key.name);
-        table.finish(OWN_KEYS.into_iter().chain(settings), problems);
+        table.finish(OWN_KEYS.into_iter().chain(server::KEYS).chain(settings), problems);
         if table.get("url").is_some() || table.get("url_file").is_some() {
             place = url::read(&table, folder, variable, problems);
-        } else if let Some(node) = table.get("schema") {
-            problems.add(&node.origin, "`checkpoints.schema` needs a `url` beside it");
+            of_place =
+                place.iter().flat_map(|(url, _)| rows_of_place(&table, url, problems.file())).collect();
+        } else {
+            let keys = ["schema"].into_iter().chain(server::KEYS);
+            for (key, node) in keys.filter_map(|key| Some((key, table.get(key)?))) {
+                problems.add(&node.origin, format!("`checkpoints.{key}` needs a `url` beside it"));
+            }
         }
         names = prefix(&table, place.as_ref().map(|(url, _)| url), problems);
         preset(&table, &mut layered, problems);
@@ -72,6 +79,7 @@ pub(super) fn read(
             row("url", url, "default (the store's)".to_owned())
         }
     }];
+    shown.extend(of_place);
     if let Some((prefix, origin)) = &names {
         shown.push(row("prefix", prefix.clone(), origin.place(file)));
     }
@@ -86,6 +94,16 @@ pub(super) fn read(
         lease: lease.0,
         shown,
     }
+}
+
+/// What a database of their own is told besides its address.
+fn rows_of_place(table: &Table<'_>, url: &BackendUrl, file: &str) -> Vec<Shown> {
+    let schema = url.schema().map(|schema| ("schema", schema.to_owned()));
+    let row = |(key, value): (&str, String)| {
+        let origin = table.get(key).map_or(&Origin::Default, |node| &node.origin);
+        Shown { key: table.name(key), value, origin: origin.place(file) }
+    };
+    schema.into_iter().chain(url.server()).map(row).collect()
 }
 
 /// Only a server without schemas takes one.

@@ -1,5 +1,5 @@
-//! What `[log]` and `[store]` say of a PostgreSQL server besides its address: how many connections, and how the owners
-//! of projections are told apart there.
+//! What `[log]`, `[store]` and `[checkpoints]` say of a PostgreSQL server besides its address: how many connections, and
+//! how the owners of projections are told apart there.
 
 use std::time::Duration;
 

@@ -315,6 +315,24 @@ http = { url = "${MISSING}" }
 }
 
 #[test]
+fn checkpoints_in_a_database_of_their_own_say_how_it_is_reached() {
+    let base = "[log]\nurl = \"sqlite:flights.db\"\n[checkpoints]\n";
+    let keys = "max_connections = 2\nownership = \"lease\"\n";
+    let config = Try::new().load(&format!("{base}url = \"postgres://h/db\"\n{keys}")).unwrap();
+    assert_eq!(origin(&config, "checkpoints.max_connections"), ("2", "highwater.toml:5".to_owned()));
+    assert_eq!(origin(&config, "checkpoints.lease_term"), ("10s", "default".to_owned()));
+    let expected = Address::new("postgres://h/db").max_connections(Some(2));
+    let by_lease = Ownership::Lease { term: Duration::from_secs(10) };
+    assert!(config.checkpoints_address() == Some(expected.ownership(by_lease)));
+
+    let problems = Try::new().problems(&format!("{base}{keys}"));
+    for (line, key) in [(4, "max_connections"), (5, "ownership")] {
+        let expected = format!("highwater.toml:{line}: `checkpoints.{key}` needs a `url` beside it");
+        assert!(problems.iter().any(|problem| problem.starts_with(&expected)), "{problems:#?}");
+    }
+}
+
+#[test]
 fn a_server_is_told_how_many_connections_and_how_owners_are_told_apart() {
     let log = "[log]\nurl = \"postgres://h/db\"\n";
     let plain = Try::new().load(log).unwrap();
