@@ -5,6 +5,7 @@ use std::env;
 use highwater_tests::Random;
 use serde_json::Value;
 
+use super::own_redis::OwnRedis;
 use super::receiver::Receiver;
 use super::{HASTY, flights, report, stands};
 
@@ -49,4 +50,31 @@ fn d_9_handlers_keep_their_checkpoints_in_redis_and_a_lost_one_is_not_taken_for_
     let cleared = folder.json(&["checkpoints", "clear", "ou", "--yes"]);
     assert_eq!(cleared["deleted"], 1);
     receiver.assert_in_order();
+}
+
+#[test]
+fn d_9_a_lost_checkpoint_can_be_given_up_or_set_again() {
+    let Some(redis) = OwnRedis::start() else { return };
+    let receiver = Receiver::start();
+    let (folder, events) = flights(50, "");
+    let place = HASTY.replace("lease", &format!("url = \"{}\"\nlease", redis.url()));
+    let handlers = ["kept", "given-up"].map(|name| {
+        format!("[[handler]]\nname = \"{name}\"\nstart_from = \"beginning\"\n{}", receiver.sink())
+    });
+    folder.configure(&format!("{place}{}", handlers.join("\n")));
+    folder.ok(&["run", "--until-caught-up"]);
+    assert_eq!(receiver.came().len(), 2 * events.len());
+    for name in ["kept", "given-up"] {
+        assert_eq!(redis.ask(&["DEL", &format!("{{highwater}}:checkpoint:{name}")]), "1");
+    }
+    let lost = folder.exits(1, &["run", "--until-caught-up", "--json"]).json();
+    assert!(lost.to_string().contains("the server has lost it"), "{lost}");
+    assert_eq!(receiver.came().len(), 2 * events.len(), "lost is not new");
+
+    folder.exits(3, &["checkpoints", "delete", "given-up", "--dry-run"]);
+    assert_eq!(folder.json(&["checkpoints", "delete", "given-up", "--yes"])["deleted"], 1);
+    folder.exits(3, &["checkpoints", "delete", "given-up", "--yes"]).says(&["given-up"]);
+    folder.ok(&["checkpoints", "set", "kept", "40:0"]);
+    folder.ok(&["run", "--until-caught-up"]);
+    assert_eq!(receiver.came().len(), 2 * events.len() + 10 + events.len());
 }

@@ -137,16 +137,20 @@ async fn reset(
     moved(key, to, advance, ui)
 }
 
+/// One that the store has lost is not there and yet remembered: it is forgotten, so that its handler may begin anew.
 async fn delete(session: &Session, key: String, consent: Consent, ui: &Ui) -> Result<Exit, CliError> {
     let store = &session.backends.checkpoints;
-    if store.get(&key).await?.is_none() {
+    let is_there = store.get(&key).await?.is_some();
+    if consent.dry_run {
+        return if is_there { deleted(1, true, ui) } else { Err(unknown(&key)) };
+    }
+    let what = if is_there { "delete the checkpoint" } else { "forget the checkpoint, which is not there," };
+    confirm(ui, &format!("{what} {}", plain(&key)), consent.yes)?;
+    let was_known = patiently(|| store.delete(&key)).await?;
+    if !is_there && !was_known {
         return Err(unknown(&key));
     }
-    if consent.dry_run {
-        return deleted(1, true, ui);
-    }
-    confirm(ui, &format!("delete the checkpoint {}", plain(&key)), consent.yes)?;
-    deleted(u64::from(patiently(|| store.delete(&key)).await?), false, ui)
+    deleted(u64::from(was_known), false, ui)
 }
 
 async fn clear(session: &Session, prefix: &str, consent: Consent, ui: &Ui) -> Result<Exit, CliError> {
