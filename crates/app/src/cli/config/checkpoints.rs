@@ -49,8 +49,7 @@ pub(super) fn read(
         table.finish(OWN_KEYS.into_iter().chain(server::KEYS).chain(settings), problems);
         if table.get("url").is_some() || table.get("url_file").is_some() {
             place = url::read(&table, folder, variable, problems);
-            of_place =
-                place.iter().flat_map(|(url, _)| rows_of_place(&table, url, problems.file())).collect();
+            of_place = place.iter().flat_map(|(url, _)| url.rows(&table, problems.file())).collect();
         } else {
             let keys = ["schema"].into_iter().chain(server::KEYS);
             for (key, node) in keys.filter_map(|key| Some((key, table.get(key)?))) {
@@ -94,16 +93,6 @@ pub(super) fn read(
         lease: lease.0,
         shown,
     }
-}
-
-/// What a database of their own is told besides its address.
-fn rows_of_place(table: &Table<'_>, url: &BackendUrl, file: &str) -> Vec<Shown> {
-    let schema = url.schema().map(|schema| ("schema", schema.to_owned()));
-    let row = |(key, value): (&str, String)| {
-        let origin = table.get(key).map_or(&Origin::Default, |node| &node.origin);
-        Shown { key: table.name(key), value, origin: origin.place(file) }
-    };
-    schema.into_iter().chain(url.server()).map(row).collect()
 }
 
 /// Only a server without schemas takes one.

@@ -221,11 +221,7 @@ fn read(
     for (name, url) in [("log", &log), ("store", &store)] {
         // A store that is the log's database is told nothing of its own.
         let Some(table) = top.table(name, problems) else { continue };
-        let schema = url.schema().map(|schema| ("schema", schema.to_owned()));
-        for (key, value) in schema.into_iter().chain(url.server()) {
-            let origin = table.get(key).map_or(&Origin::Default, |node| &node.origin);
-            shown.push(row(&table.name(key), value, origin));
-        }
+        shown.extend(url.rows(&table, &file));
     }
     let (listen, listen_origin) = listen;
     let listen_text = listen.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());

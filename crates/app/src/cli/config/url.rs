@@ -8,6 +8,7 @@ use highwater::compose::Address;
 use super::node::Origin;
 use super::problems::Problems;
 use super::server::Server;
+use super::shown::Shown;
 use super::table::Table;
 
 /// The schemes of PostgreSQL.
@@ -50,14 +51,15 @@ impl BackendUrl {
         POSTGRES.contains(&self.scheme())
     }
 
-    /// What else a server is told, by key; nothing for a file.
-    pub(super) fn server(&self) -> Vec<(&'static str, String)> {
-        if self.is_postgres() { self.server.shown() } else { Vec::new() }
-    }
-
-    /// The schema of our own tables, where one is named.
-    pub(crate) fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
+    /// What else the backend is told by its table: nothing for a file.
+    pub(super) fn rows(&self, table: &Table<'_>, file: &str) -> Vec<Shown> {
+        let schema = self.schema.clone().map(|schema| ("schema", schema));
+        let server = if self.is_postgres() { self.server.shown() } else { Vec::new() };
+        let row = |(key, value): (&str, String)| {
+            let origin = table.get(key).map_or(&Origin::Default, |node| &node.origin);
+            Shown { key: table.name(key), value, origin: origin.place(file) }
+        };
+        schema.into_iter().chain(server).map(row).collect()
     }
 
     /// The scheme: what stands before the first `:`.
