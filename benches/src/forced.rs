@@ -19,10 +19,10 @@ use highwater_testkit::fixtures::append_to;
 use highwater_testkit::memory::MemoryLog;
 
 use crate::data::EVENT_TYPE;
+use crate::figure::Figure;
 use crate::machine::Machine;
 use crate::measure::percentile;
 use crate::report::Goal;
-use crate::sheet::Figure;
 
 /// How many there are.
 pub(crate) const RUNNERS: usize = 1_000;

@@ -11,6 +11,7 @@
 
 mod checkpoints;
 mod data;
+mod figure;
 mod forced;
 mod handlers;
 mod machine;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use comfy_table::Table;
 use serde::Serialize;
 
+use crate::figure::{self, Figure};
 use crate::measure::{Measured, Spread};
-use crate::report::{Compared, Entry, Goal, ratios, row, table, verdict};
+use crate::report::{Compared, Entry, Goal, ratios, row, table};
 
 /// What came out, under which conditions.
 #[derive(Debug, Serialize)]
@@ -48,16 +49,6 @@ pub(crate) struct Comparison {
     pub(crate) goal: Option<Goal>,
 }
 
-/// Something that is no rate of a contestant.
-#[derive(Debug, Serialize)]
-pub(crate) struct Figure {
-    name: String,
-    value: Spread,
-    unit: &'static str,
-    goal: Option<Goal>,
-    ok: Option<bool>,
-}
-
 /// What contestants tell beside their times: the 99th percentile of their calls, one a round.
 #[derive(Debug, Default)]
 pub(crate) struct Tails(RefCell<BTreeMap<&'static str, Vec<f64>>>);
@@ -70,20 +61,6 @@ impl Tails {
 
     fn of(&self, name: &str) -> Option<Spread> {
         self.0.borrow().get(name).map(|micros| Spread::of(micros))
-    }
-}
-
-impl Figure {
-    /// Of at least one value.
-    pub(crate) fn new(name: impl Into<String>, values: &[f64], unit: &'static str) -> Self {
-        Self { name: name.into(), value: Spread::of(values), unit, goal: None, ok: None }
-    }
-
-    /// What is asked of its median.
-    pub(crate) fn goal(mut self, goal: Goal) -> Self {
-        self.goal = Some(goal);
-        self.ok = Some(goal.is_met(self.value.median));
-        self
     }
 }
 
@@ -138,7 +115,7 @@ impl<C: Serialize> Sheet<C> {
     /// Whether a goal is missed.
     pub(crate) fn missed(&self) -> bool {
         self.comparisons.iter().any(|compared| compared.ok == Some(false))
-            || self.figures.iter().any(|figure| figure.ok == Some(false))
+            || self.figures.iter().any(Figure::missed)
     }
 
     /// Prints it; `things` is what is counted.
@@ -150,7 +127,7 @@ impl<C: Serialize> Sheet<C> {
             println!("{}\n", ratios(&self.comparisons));
         }
         if !self.figures.is_empty() {
-            println!("{}\n", self.values());
+            println!("{}\n", figure::figures(&self.figures));
         }
         for skipped in &self.skipped {
             println!("skipped: {skipped}");
@@ -168,21 +145,6 @@ impl<C: Serialize> Sheet<C> {
                 rate.map_or("-".to_owned(), |rate| format!("{:.0}", rate.median)),
                 rate.map_or("-".to_owned(), |rate| format!("{:.0} .. {:.0}", rate.min, rate.max)),
                 p99_us.map_or(String::new(), |p99| format!("{:.0}", p99.median)),
-            ]));
-        }
-        table
-    }
-
-    fn values(&self) -> Table {
-        let mut table = table(&["", "median", "unit", "min .. max", "goal", ""]);
-        for Figure { name, value, unit, goal, ok } in &self.figures {
-            table.add_row(row(&[
-                name.clone(),
-                format!("{:.2}", value.median),
-                (*unit).to_owned(),
-                format!("{:.2} .. {:.2}", value.min, value.max),
-                goal.map_or("reported".to_owned(), |goal| goal.to_string()),
-                verdict(*ok).to_owned(),
             ]));
         }
         table

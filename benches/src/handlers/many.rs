@@ -12,10 +12,10 @@ use highwater_testkit::memory::MemoryCheckpoints;
 
 use super::handler::Counting;
 use super::one::Log;
+use crate::figure::Figure;
 use crate::forced::RUNNERS;
 use crate::machine::{Machine, check};
 use crate::measure::percentile;
-use crate::sheet::Figure;
 
 /// Writes down what each call of the store was for.
 #[derive(Default)]

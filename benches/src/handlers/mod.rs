@@ -20,11 +20,12 @@ use tokio::runtime::Runtime;
 
 use self::handler::Counting;
 use self::one::Log;
+use crate::figure::Figure;
 use crate::forced;
 use crate::measure::{self, Contestant, Measured, as_task};
 use crate::options::{Common, target_folder};
 use crate::report::{Goal, write_json};
-use crate::sheet::{Comparison, Figure, Sheet, Tails};
+use crate::sheet::{Comparison, Sheet, Tails};
 
 const EVENTS: u32 = 100_000;
 /// Events for each runner of a thousand.

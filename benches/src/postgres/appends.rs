@@ -14,12 +14,12 @@ use highwater::{Highwater, TokioClock};
 use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
-use crate::measure::{Spread, percentile};
+use crate::figure::Figure;
+use crate::measure::percentile;
 use crate::postgres::Options;
 use crate::postgres::contestants::{Table, Way, start_tables};
 use crate::postgres::cpu::Used;
 use crate::postgres::logs;
-use crate::postgres::report::Figure;
 use crate::postgres::server::{Route, Server};
 use crate::postgres::writers::{Load, Written, run};
 use crate::report::Goal;
@@ -68,7 +68,7 @@ struct Series(Vec<f64>);
 
 impl Series {
     fn figure(&self, name: &str, unit: &'static str) -> Option<Figure> {
-        (!self.0.is_empty()).then(|| Figure::new(name, Spread::of(&self.0), unit))
+        (!self.0.is_empty()).then(|| Figure::new(name, &self.0, unit))
     }
 }
 
@@ -143,9 +143,8 @@ fn figures(series: &[Series; 15], waits: Waits) -> Vec<Figure> {
     }
     figures.extend(series[13].figure("processors busy, paced, projections running", "processors"));
     figures.extend(series[14].figure("processors busy, paced, as much burnt", "processors"));
-    let count = |name, count: i64| {
-        Figure::new(name, Spread::of(&[f64::from(i32::try_from(count).unwrap_or(i32::MAX))]), "seen")
-    };
+    let count =
+        |name, count: i64| Figure::new(name, &[f64::from(i32::try_from(count).unwrap_or(i32::MAX))], "seen");
     figures.push(count("waits for our locks while projections run", waits.ours).goal(Goal::AtMost(0.0)));
     figures.push(count("waits for any lock while projections run", waits.all));
     figures

@@ -9,12 +9,12 @@ use highwater::{TokioClock, Waited};
 use sqlx::Connection;
 use tokio::sync::oneshot;
 
-use crate::measure::Spread;
+use crate::figure::Figure;
 use crate::postgres::Options;
 use crate::postgres::contestants::{Table, Way, start_tables};
 use crate::postgres::cpu::Used;
 use crate::postgres::logs;
-use crate::postgres::report::{Figure, Statement};
+use crate::postgres::report::Statement;
 use crate::postgres::server::{Route, Server};
 use crate::report::Goal;
 
@@ -78,7 +78,7 @@ pub(crate) async fn measure(
         None => f64::from(u32::try_from(transactions(server).await? - transactions_before - 1).unwrap_or(0)),
     };
     let rate = (counted - FENCE_POSTS).max(0.0) / seconds;
-    let one = |name: &str, value: f64, unit| Figure::new(name, Spread::of(&[value]), unit);
+    let one = |name: &str, value: f64, unit| Figure::new(name, &[value], unit);
     let with = format!("{} projections", tables.len());
     let mut figures = vec![one(&format!("statements when idle, {with}"), rate, "a second").goal(GOAL)];
     if let Some(used) = used {

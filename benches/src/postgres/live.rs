@@ -12,10 +12,10 @@ use sqlx::Executor;
 use tokio::sync::oneshot;
 
 use crate::data::{EVENT_TYPE, STREAMS, account};
-use crate::measure::{Spread, percentile};
+use crate::figure::Figure;
+use crate::measure::percentile;
 use crate::postgres::Options;
 use crate::postgres::logs;
-use crate::postgres::report::Figure;
 use crate::postgres::server::{Route, Server};
 use crate::postgres::writers::append;
 use crate::report::Goal;
@@ -82,7 +82,7 @@ pub(crate) async fn measure(server: &Server, options: &Options) -> anyhow::Resul
         let mut figure = |what: &str, samples: &mut [Duration], percent, goal: Option<Goal>| {
             let millis = percentile(samples, percent).as_secs_f64() * 1e3;
             let name = format!("{what} -> visible p{percent}, {how}");
-            let figure = Figure::new(&name, Spread::of(&[millis]), "ms");
+            let figure = Figure::new(&name, &[millis], "ms");
             figures.push(match goal {
                 Some(goal) => figure.goal(goal),
                 None => figure,

@@ -29,12 +29,13 @@ use highwater::core::ports::Clock;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 
-use crate::measure::{self, Contestant, Spread};
+use crate::figure::Figure;
+use crate::measure::{self, Contestant};
 use crate::options::{Common, target_folder};
 use crate::postgres::lineup::{ELSEWHERE, Lineup};
 use crate::postgres::logs::{Log, Shape};
 use crate::postgres::plan::{Comparison, MAIN_BATCH, POISON_EVERY, Part, Setting};
-use crate::postgres::report::{Figure, Race, Report};
+use crate::postgres::report::{Race, Report};
 use crate::postgres::server::{Route, Server};
 use crate::report::write_json;
 
@@ -268,5 +269,5 @@ async fn round_trip(url: &str, name: &str) -> anyhow::Result<Figure> {
         micros.push(clock.now().since(started).as_secs_f64() * 1e6);
     }
     conn.close().await?;
-    Ok(Figure::new(name, Spread::of(&micros), "us"))
+    Ok(Figure::new(name, &micros, "us"))
 }

@@ -4,12 +4,13 @@ use std::thread;
 
 use serde::Serialize;
 
+use crate::figure::{self, Figure};
 use crate::measure::{Measured, Spread};
 use crate::postgres::Options;
 use crate::postgres::gap;
 use crate::postgres::plan::{self, Comparison, Setting};
 use crate::postgres::server::{DELAY, Server};
-use crate::report::{Compared, Entry, Goal, rates, ratio_cells, row, table, verdict};
+use crate::report::{Compared, Entry, rates, ratio_cells, row, table};
 
 /// What came out.
 #[derive(Debug, Serialize)]
@@ -60,33 +61,11 @@ struct Steady {
     without_start_and_stop: Option<Spread>,
 }
 
-/// Something else that was measured.
-#[derive(Debug, Serialize)]
-pub(crate) struct Figure {
-    name: String,
-    value: Spread,
-    unit: &'static str,
-    goal: Option<Goal>,
-    ok: Option<bool>,
-}
-
 /// A statement that was seen.
 #[derive(Debug, Serialize)]
 pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) count: u32,
-}
-
-impl Figure {
-    pub(crate) fn new(name: &str, value: Spread, unit: &'static str) -> Self {
-        Self { name: name.to_owned(), value, unit, goal: None, ok: None }
-    }
-
-    pub(crate) fn goal(mut self, goal: Goal) -> Self {
-        self.goal = Some(goal);
-        self.ok = Some(goal.is_met(self.value.median));
-        self
-    }
 }
 
 impl Race {
@@ -177,7 +156,7 @@ impl Report {
 
     /// Whether a goal is missed.
     pub(crate) fn missed(&self) -> bool {
-        self.races.iter().any(Race::missed) || self.figures.iter().any(|figure| figure.ok == Some(false))
+        self.races.iter().any(Race::missed) || self.figures.iter().any(Figure::missed)
     }
 
     /// Prints it.
@@ -190,7 +169,7 @@ impl Report {
         }
         self.races.iter().for_each(Race::print);
         if !self.figures.is_empty() {
-            println!("{}\n", self.table());
+            println!("{}\n", figure::figures(&self.figures));
         }
         for Statement { text, count } in &self.idle_statements {
             println!("idle, {count} times: {text}");
@@ -198,21 +177,6 @@ impl Report {
         for skipped in &self.skipped {
             println!("skipped: {skipped}");
         }
-    }
-
-    fn table(&self) -> comfy_table::Table {
-        let mut table = table(&["", "median", "unit", "min .. max", "goal", ""]);
-        for Figure { name, value, unit, goal, ok } in &self.figures {
-            table.add_row(row(&[
-                name.clone(),
-                format!("{:.2}", value.median),
-                (*unit).to_owned(),
-                format!("{:.2} .. {:.2}", value.min, value.max),
-                goal.map_or("reported".to_owned(), |goal| goal.to_string()),
-                verdict(*ok).to_owned(),
-            ]));
-        }
-        table
     }
 }
 
