@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
+use sqlx::{ConnectOptions, PgConnection, Postgres};
 use tokio::time::timeout;
 
 use highwater_core::error::{Error, ErrorKind};
@@ -62,12 +62,6 @@ impl Database {
         let schema = Schema::new(&options.schema)?;
         let connect = connect_options(url, options)?;
         let shown = shown(&connect);
-        let at = |error: Error| error.with("server", &shown);
-        let mut first =
-            reach::connect_within(options.connect_timeout, &connect, OPEN).await.map_err(missing)?;
-        check_server(&mut first).await.map_err(at)?;
-        migrations::ensure(&mut first, &schema, options.migrate).await.map_err(at)?;
-        first.close().await.during(OPEN)?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .min_connections(0)
@@ -77,7 +71,19 @@ impl Database {
             .connect_lazy_with(connect.clone());
         let control = Control::new(connect, &schema, options);
         let reach = Reach::default();
-        Ok(Self(Arc::new(Inner { pool, schema, options: options.clone(), shown, control, reach })))
+        let database =
+            Self(Arc::new(Inner { pool, schema, options: options.clone(), shown, control, reach }));
+        let mut first = database.connection(OPEN).await.map_err(missing)?;
+        database.look(&mut first).await.map_err(|error| error.with("server", database.shown()))?;
+        // Dropped, it would be in the pool a little later, when somebody has made another one already.
+        first.return_to_pool().await;
+        Ok(database)
+    }
+
+    /// Whether it is one that we can work with, and has our tables.
+    async fn look(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        check_server(connection).await?;
+        migrations::ensure(connection, self.names(), self.options().migrate).await
     }
 
     /// The connections that batches and reads are made with.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -91,22 +91,34 @@ pub(crate) async fn acquire(
     patience: Duration,
     operation: &'static str,
 ) -> Result<PoolConnection<Postgres>, Error> {
-    from_pool(database, patience, operation).await.map_err(|error| error.with("server", database.shown()))
+    from_pool(database.pool(), database.reach(), patience, operation).await
 }
 
-async fn from_pool(
-    database: &Database,
+/// The same of a pool that nobody else knows.
+pub(crate) async fn from_pool(
+    pool: &PgPool,
+    reach: &Reach,
     patience: Duration,
     operation: &'static str,
 ) -> Result<PoolConnection<Postgres>, Error> {
-    let pool = database.pool();
-    let most = database.options().max_connections;
-    let limit = database.options().connect_timeout;
+    wait_for(pool, reach, patience, operation)
+        .await
+        .map_err(|error| error.with("server", shown(&pool.connect_options())))
+}
+
+async fn wait_for(
+    pool: &PgPool,
+    reach: &Reach,
+    patience: Duration,
+    operation: &'static str,
+) -> Result<PoolConnection<Postgres>, Error> {
+    let most = pool.options().get_max_connections();
+    let limit = pool.options().get_acquire_timeout();
     let mut waited = Duration::ZERO;
     loop {
         let options = pool.connect_options();
         let mut acquiring = pin!(pool.acquire());
-        let mut asking = pin!(database.reach().ask(&options, limit));
+        let mut asking = pin!(reach.ask(&options, limit));
         let mut answer = None;
         let acquired = match timeout(AT_ONCE, &mut acquiring).await {
             Ok(acquired) => acquired,
@@ -175,20 +187,6 @@ pub(crate) async fn connect(
     PgConnection::connect_with(options)
         .await
         .map_err(|error| refused(operation, error).with("server", shown(options)))
-}
-
-/// The same within a time.
-pub(crate) async fn connect_within(
-    limit: Duration,
-    options: &PgConnectOptions,
-    operation: &'static str,
-) -> Result<PgConnection, Error> {
-    match timeout(limit, connect(options, operation)).await {
-        Ok(connected) => connected,
-        Err(_elapsed) => Err(Error::new(ErrorKind::Unavailable, operation)
-            .with("server", shown(options))
-            .because(no_answer(limit))),
-    }
 }
 
 /// Where it is, without secrets: `host:port/database`.

@@ -4,6 +4,8 @@
 //! and nobody would know. So it is given a pool that is closed as soon as it has its one connection: when
 //! that is lost, it is lost, and the task is told.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use sqlx::{Acquire, Connection, PgConnection};
 
@@ -12,7 +14,7 @@ use highwater_core::model::InstanceRank;
 use highwater_core::ports::{Moment, Owner};
 
 use crate::error::During;
-use crate::reach;
+use crate::reach::{self, Reach};
 
 use super::holders::{BEAT, Holder, Holders, LEASE};
 use super::link::{ASK, BEATING, CONNECT, GIVE_UP, NOTIFY, Tick, Wishes, ranks};
@@ -191,7 +193,7 @@ struct Answer {
     won: Vec<String>,
     ranks: Vec<InstanceRank>,
     stale: Vec<Holder>,
-    next: std::time::Duration,
+    next: Duration,
 }
 
 impl From<Answer> for Tick {
@@ -201,23 +203,6 @@ impl From<Answer> for Tick {
 }
 
 async fn connect(setup: &Setup, previous: Option<i32>) -> Result<Session, Error> {
-    // The pool waits for a server that refuses connections, and then says only that it has waited: so the
-    // server is looked for without it.
-    let mut first = reach::connect(&setup.connect, CONNECT).await?;
-    if let Some(pid) = previous {
-        sqlx::query(
-            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
-             WHERE pid = $1 AND application_name = current_setting('application_name')",
-        )
-        .bind(pid)
-        .execute(&mut first)
-        .await
-        .during(CONNECT)?;
-    }
-    // Before the next one is made: a server may have no more than one to give.
-    if let Err(error) = first.close().await {
-        tracing::trace!(%error, "the first connection was not closed in order");
-    }
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
@@ -225,6 +210,19 @@ async fn connect(setup: &Setup, previous: Option<i32>) -> Result<Session, Error>
         .test_before_acquire(false)
         .acquire_timeout(setup.connect_timeout)
         .connect_lazy_with(setup.connect.clone());
+    // The listener would wait for a server that refuses connections, and then say only that it has waited.
+    let mut first = reach::from_pool(&pool, &Reach::default(), Duration::ZERO, CONNECT).await?;
+    if let Some(pid) = previous {
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+             WHERE pid = $1 AND application_name = current_setting('application_name')",
+        )
+        .bind(pid)
+        .execute(&mut *first)
+        .await
+        .during(CONNECT)?;
+    }
+    drop(first);
     let listener = PgListener::connect_with(&pool).await.during(CONNECT)?;
     // It is closed by the call; what the future waits for is that the connection comes back.
     drop(pool.close());

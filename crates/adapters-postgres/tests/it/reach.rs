@@ -23,6 +23,12 @@ async fn head_fails(database: &Database) -> highwater_core::Error {
     head.expect_err("there is no connection")
 }
 
+/// Ends the connection with which a database was opened.
+async fn forget(database: &Database) {
+    let opened = database.pool().acquire().await.expect("it is in the pool");
+    opened.close().await.expect("it ends");
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_connections_is_named_at_once() {
     let Some(place) = Place::new().await else { return };
@@ -37,6 +43,7 @@ async fn a_server_that_refuses_connections_is_named_at_once() {
         pass_on(client, TcpStream::connect(server).expect("the server is there"));
     });
     let database = Database::open(&url, &place.options().notify(false)).await.expect("the database opens");
+    forget(&database).await;
     once.join().expect("it has let one in");
     let many = futures_util::future::join_all((0..20).map(|_| head_fails(&database))).await;
     for error in many {
@@ -66,8 +73,14 @@ async fn a_full_server_is_told_from_a_pool_that_is_all_in_use() {
     let options =
         place.options().notify(false).max_connections(1).connect_timeout(Duration::from_millis(600));
     let database = Database::open(&url, &options).await.expect("the database opens");
+    forget(&database).await;
 
-    let theirs = PgConnection::connect(&url).await.expect("the only one");
+    let theirs = loop {
+        // The server needs a moment to notice.
+        if let Ok(connection) = PgConnection::connect(&url).await {
+            break connection;
+        }
+    };
     let error = head_fails(&database).await;
     assert_eq!((error.kind(), error.backend_code()), (ErrorKind::Unavailable, Some("53300")), "{error:?}");
     theirs.close().await.expect("it ends");
@@ -111,6 +124,7 @@ async fn what_the_server_will_not_take_is_not_waited_for() {
         .await;
     let url = place.url().replacen("//postgres@", &format!("//{role}@"), 1);
     let database = Database::open(&url, &place.options().notify(false)).await.expect("the database opens");
+    forget(&database).await;
     place.execute(&format!("ALTER ROLE {role} NOLOGIN")).await;
     let error = head_fails(&database).await;
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error:?}");
