@@ -37,14 +37,15 @@ impl BatchSize {
     /// A batch was committed. `full`: it had as many events (or bytes) as asked for, so there is more to
     /// read.
     ///
-    /// Slower than `target`: shrinks by a quarter. Full and faster: doubles. Not full: goes half of the way
-    /// back to the initial size. Behind a deadline that was hit, it grows by a quarter only, until the size
-    /// that hit it is reached again.
+    /// Slower than `target`: shrinks by a quarter. Full and faster: doubles, and in less than an eighth of it
+    /// becomes four times as large, which leaves half of `target` if time goes with size. Not full: goes half
+    /// of the way back to the initial size. Behind a deadline that was hit, it grows by a quarter only, until
+    /// the size that hit it is reached again.
     pub fn committed(&mut self, full: bool, took: Duration, target: Duration) {
         if took > target {
             self.current = (self.current - self.current / 4).max(self.floor());
         } else if full && took < target {
-            self.grow();
+            self.grow(if took < target / 8 { 4 } else { 2 });
         } else if !full {
             self.settle();
         }
@@ -74,9 +75,12 @@ impl BatchSize {
         self.min.min(self.current)
     }
 
-    fn grow(&mut self) {
-        let step = if self.too_long.is_some() { (self.current / 4).max(1) } else { self.current };
-        self.current = self.current.saturating_add(step).min(self.max);
+    fn grow(&mut self, times: usize) {
+        let larger = match self.too_long {
+            Some(_) => self.current.saturating_add((self.current / 4).max(1)),
+            None => self.current.saturating_mul(times),
+        };
+        self.current = larger.min(self.max);
         if self.too_long.is_some_and(|size| self.current >= size) {
             self.too_long = None;
         }
@@ -115,7 +119,10 @@ mod tests {
                 size.current()
             })
             .collect();
-        assert_eq!(sizes, [1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+        assert_eq!(sizes, [2_000, 8_000, 10_000, 10_000, 10_000, 10_000]);
+        let mut size = usual();
+        size.committed(true, TARGET / 8, TARGET);
+        assert_eq!(size.current(), 1_000, "time for twice as many, and not for many more");
     }
 
     #[test]
@@ -175,7 +182,7 @@ mod tests {
             size.committed(true, FAST, TARGET);
             sizes.push(size.current());
         }
-        assert_eq!(sizes, [200, 250, 312, 390, 487, 974, 1_000]);
+        assert_eq!(sizes, [200, 250, 312, 390, 487, 1_000]);
     }
 
     #[test]
