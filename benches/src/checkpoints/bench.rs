@@ -38,6 +38,7 @@ const BENCHMARK: &str = "redis-benchmark -c 1 -P 1";
 const POOL: &str = "loop: pool.get() a call";
 const FLUSHER: &str = "persistence worker";
 const PIPE: &str = "redis-cli --pipe";
+const PIPE_100: &str = "redis-cli --pipe, 100 keys a call";
 /// Calls in one flight: the product's name, and redis-benchmark's.
 const BATCHES: [(u32, &str, &str); 3] = [
     (10, "set_many_if_newer, 10", "redis-benchmark -c 1 -P 10"),
@@ -208,19 +209,24 @@ impl<'b> Bench<'b> {
             sql: Vec::new(),
             turn: Box::new(move || checked(as_task(self.runtime, claimed.clone().flush())?)),
         }];
-        match &self.server.programs.cli {
-            Some(program) => contestants.push(Contestant {
-                name: PIPE,
+        let Some(program) = &self.server.programs.cli else {
+            sheet.skip("redis-cli --pipe: the program is not there");
+            return self.race(sheet, "flusher", &contestants, &[]);
+        };
+        for (name, keys_a_call) in [(PIPE, 1), (PIPE_100, 100)] {
+            contestants.push(Contestant {
+                name,
                 events: claimed.count(),
                 sql: Vec::new(),
                 turn: Box::new(move || {
-                    let (url, folder) = (self.server.url(), self.server.folder());
-                    checked(claimed.pipe(program, url, &self.keys, folder)?)
+                    let (at, folder) = ((program.as_path(), self.server.url()), self.server.folder());
+                    checked(claimed.pipe(at, &self.keys, folder, keys_a_call)?)
                 }),
-            }),
-            None => sheet.skip("redis-cli --pipe: the program is not there"),
+            });
         }
-        self.race(sheet, "flusher", &contestants, &[compare(FLUSHER, PIPE, Some(Goal::AtLeast(0.70)))])
+        let comparisons =
+            [compare(FLUSHER, PIPE, Some(Goal::AtLeast(0.70))), compare(FLUSHER, PIPE_100, None)];
+        self.race(sheet, "flusher", &contestants, &comparisons)
     }
 
     fn runners(&self, sheet: &mut Sheet<Conditions>) -> anyhow::Result<()> {

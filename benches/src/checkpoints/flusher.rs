@@ -94,21 +94,32 @@ impl Claimed {
         Ok(seconds)
     }
 
-    /// Sends the same calls through `redis-cli --pipe`. What it takes to start and to end is not counted: the same
-    /// without a call, right before.
+    /// Moves the same keys with the same script through `redis-cli --pipe`, so many of them in a call. What it takes
+    /// to start and to end is not counted: the same without a call, right before.
     ///
     /// # Errors
     /// When it cannot be run, or a call fails.
-    pub(super) fn pipe(&self, program: &Path, url: &str, names: &Keys, folder: &Path) -> anyhow::Result<f64> {
+    pub(super) fn pipe(
+        &self,
+        (program, url): (&Path, &str),
+        names: &Keys,
+        folder: &Path,
+        keys_a_call: usize,
+    ) -> anyhow::Result<f64> {
         let to = self.next_run();
         let (hash, holder) = (hash(ADVANCE), (OWNER, EPOCH, LEASE.as_micros()));
-        let call = |key: &String| resp(&advance_call(&hash, &names.name(key), holder, to));
+        let mut calls = Vec::new();
+        for keys in self.keys.chunks(keys_a_call) {
+            let names: Vec<String> = keys.iter().map(|key| names.name(key)).collect();
+            calls.extend(resp(&advance_call(&hash, &names, holder, to)));
+        }
+        let count = self.keys.len().div_ceil(keys_a_call);
         let file = folder.join("calls");
-        fs::write(&file, self.keys.iter().flat_map(call).collect::<Vec<u8>>()).context("write the calls")?;
+        fs::write(&file, calls).context("write the calls")?;
         let open = || File::open(&file).with_context(|| format!("open {}", file.display()));
         let start_and_end = timed(|| pipe(program, url, Stdio::null(), 0))?;
         let calls = Stdio::from(open()?);
-        let seconds = timed(|| pipe(program, url, calls, self.count()))? - start_and_end;
+        let seconds = timed(|| pipe(program, url, calls, count))? - start_and_end;
         ensure!(seconds > 0.0, "redis-cli needs longer to start than for the calls: ask for more --events");
         Ok(seconds)
     }
@@ -138,7 +149,7 @@ async fn won(claims: &mut JoinSet<Result<GroupClaim, Error>>) -> anyhow::Result<
     Ok(())
 }
 
-fn pipe(program: &Path, url: &str, calls: Stdio, count: u32) -> anyhow::Result<()> {
+fn pipe(program: &Path, url: &str, calls: Stdio, count: usize) -> anyhow::Result<()> {
     let output =
         Command::new(program).args(["-u", url, "--pipe"]).stdin(calls).output().context("start redis-cli")?;
     let said = String::from_utf8_lossy(&output.stdout);

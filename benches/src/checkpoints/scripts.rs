@@ -40,18 +40,22 @@ pub(super) fn check_known(connection: &mut Connection, script: &str) -> anyhow::
 /// The words of a call that moves a checkpoint, as the product sends them: without a time to live, and without
 /// the permission to create it.
 pub(super) fn set_call(hash: &str, name: &str, commit: &str) -> [String; 8] {
-    ["EVALSHA", hash, "1", name, commit, "0", "", "0"].map(str::to_owned)
+    ["EVALSHA", hash, "1", name, "", "0", commit, "0"].map(str::to_owned)
 }
 
-/// The same of an owner's call.
+/// The same of an owner's call, for several keys.
 pub(super) fn advance_call(
     hash: &str,
-    name: &str,
+    names: &[String],
     (owner, epoch, lease_micros): (&str, u64, u128),
     commit: u64,
-) -> [String; 10] {
+) -> Vec<String> {
     let (epoch, lease, commit) = (epoch.to_string(), lease_micros.to_string(), commit.to_string());
-    ["EVALSHA", hash, "1", name, owner, &epoch, &lease, &commit, "0", "0"].map(str::to_owned)
+    let count = names.len().to_string();
+    let head = ["EVALSHA", hash, &count].map(str::to_owned);
+    let all = [owner, &lease, "0"].map(str::to_owned);
+    let each = names.iter().flat_map(|_| [epoch.clone(), commit.clone(), "0".to_owned()]);
+    head.into_iter().chain(names.iter().cloned()).chain(all).chain(each).collect()
 }
 
 /// Words as the server reads them.

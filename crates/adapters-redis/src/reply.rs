@@ -36,6 +36,11 @@ impl Fields {
         }
     }
 
+    /// The next one, whatever it is.
+    pub(crate) fn value(&mut self) -> Option<Value> {
+        self.fields.next()
+    }
+
     /// The next one; `None` where it is nothing.
     ///
     /// # Errors

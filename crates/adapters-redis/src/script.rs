@@ -1,5 +1,5 @@
-//! What runs inside the server: each script works on the one key that it is given, or on two in one slot, and is
-//! called by its hash (D-10).
+//! What runs inside the server: each script works on the keys that it is given, all of one slot, and is called by its
+//! hash (D-10).
 
 use std::fmt;
 
@@ -32,13 +32,12 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn on(key: Vec<u8>) -> Self {
-        Self { keys: vec![key], arguments: Vec::new() }
+        Self::on_all([key])
     }
 
-    /// A second key, in the same slot.
-    pub(crate) fn and_on(mut self, key: Vec<u8>) -> Self {
-        self.keys.push(key);
-        self
+    /// Several keys, in the same slot.
+    pub(crate) fn on_all(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { keys: keys.into_iter().collect(), arguments: Vec::new() }
     }
 
     pub(crate) fn arg(mut self, argument: impl Into<Vec<u8>>) -> Self {

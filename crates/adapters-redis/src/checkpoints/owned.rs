@@ -113,16 +113,16 @@ impl OwnedCheckpoints for RedisCheckpoints {
         entries.iter().try_for_each(|entry| check_key(&entry.key))?;
         let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
         let lease = leased(lease);
-        let call = |index: usize, create: &'static str| {
-            let OwnedEntry { key, epoch, to } = &entries[index];
-            let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
-            Call::on(self.redis.names().checkpoint(key))
-                .arg(owner)
-                .arg(epoch.to_string())
-                .arg(lease.as_str())
-                .arg(half(to.map(|to| to.commit())))
-                .arg(half(to.map(|to| to.prepare())))
-                .arg(create)
+        let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
+        let call = |places: &[usize], create: &'static str| {
+            let names = places.iter().map(|place| self.redis.names().checkpoint(keys[*place]));
+            let call = Call::on_all(names).arg(owner).arg(lease.as_str()).arg(create);
+            places.iter().fold(call, |call, place| {
+                let OwnedEntry { epoch, to, .. } = &entries[*place];
+                call.arg(epoch.to_string())
+                    .arg(half(to.map(|to| to.commit())))
+                    .arg(half(to.map(|to| to.prepare())))
+            })
         };
         let outcomes = self.advance(ADVANCE, &self.scripts.advance, &keys, call).await?;
         let answers = outcomes.into_iter().zip(entries).map(|(outcome, entry)| {

@@ -11,7 +11,7 @@ use highwater_core::model::{Advance, Checkpoint, Position};
 use highwater_core::ports::{CheckpointPage, CheckpointStore};
 
 use crate::error::corrupt;
-use crate::reply::integer;
+use crate::reply::{Fields, integer};
 use crate::script::{Call, Script};
 use crate::server::{Again, PIPELINE, Redis, Way};
 
@@ -23,6 +23,9 @@ pub(super) const SET: &str = "set a checkpoint";
 const RESET: &str = "reset a checkpoint";
 const DELETE: &str = "delete a checkpoint";
 const MAX_KEY_BYTES: usize = 1024;
+/// Keys of one call of a script. To call one costs more than a key does, and while it runs nobody else is served: for
+/// about a millisecond.
+const KEYS_A_CALL: usize = 100;
 /// What each debug line says of where it is from.
 pub(super) const COMPONENT: &str = "redis_checkpoints";
 
@@ -40,34 +43,35 @@ impl RedisCheckpoints {
         Self { redis: redis.clone(), scripts: Arc::new(Scripts::new()) }
     }
 
-    /// Runs a script that moves, once for each call; where it answers that there is no checkpoint, its key is
-    /// registered and the call made again, now with the permission to create one.
+    /// Runs a script that moves many keys in one call, `call` making it for those at some places of `keys`; where it
+    /// answers that there is no checkpoint, the key is registered and asked for again, now with the permission to
+    /// create one.
     pub(super) async fn advance(
         &self,
         operation: &'static str,
         script: &Script,
         keys: &[&str],
-        call: impl Fn(usize, &'static str) -> Call,
+        call: impl Fn(&[usize], &'static str) -> Call,
     ) -> Result<Vec<Moved>, Error> {
-        let calls: Vec<_> = (0..keys.len()).map(|index| call(index, "0")).collect();
+        let places: Vec<usize> = (0..keys.len()).collect();
+        let calls: Vec<_> = places.chunks(KEYS_A_CALL).map(|places| call(places, "0")).collect();
         let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
         let mut outcomes = each(operation, keys, answers)?;
         let missing: Vec<_> =
-            (0..keys.len()).filter(|index| matches!(outcomes[*index], Moved::Missing)).collect();
-        for missing in missing.chunks(PIPELINE) {
-            let of_missing: Vec<_> = missing.iter().map(|index| keys[*index]).collect();
+            places.into_iter().filter(|place| matches!(outcomes[*place], Moved::Missing)).collect();
+        for missing in missing.chunks(KEYS_A_CALL) {
+            let of_missing: Vec<_> = missing.iter().map(|place| keys[*place]).collect();
             // Both at once: who looks in between would find a key that is registered and has nothing, which is lost.
             // The script goes whole, so that it cannot be missing just there.
-            let mut commands = vec![self.registering(&of_missing)];
-            commands.extend(missing.iter().map(|index| call(*index, "1").whole(script)));
+            let commands = vec![self.registering(&of_missing), call(missing, "1").whole(script)];
             let mut answers =
                 self.redis.at_once(Way::Link, Again::Safe, operation, commands).await?.into_iter();
             integer(operation, answers.next().unwrap_or_default())?;
-            for (index, outcome) in missing.iter().zip(each(operation, &of_missing, answers.collect())?) {
+            for (place, outcome) in missing.iter().zip(each(operation, &of_missing, answers)?) {
                 if matches!(outcome, Moved::Lost) {
-                    self.unregister_unless_stored(operation, keys[*index]).await?;
+                    self.unregister_unless_stored(operation, keys[*place]).await?;
                 }
-                outcomes[*index] = outcome;
+                outcomes[*place] = outcome;
             }
         }
         Ok(outcomes)
@@ -107,9 +111,10 @@ impl RedisCheckpoints {
     ) -> Result<Vec<Advance>, Error> {
         let keys: Vec<_> = entries.iter().map(|(key, _)| *key).collect();
         let ttl = ttl.map_or_else(String::new, |ttl| ttl.to_string());
-        let call = |index: usize, create: &'static str| {
-            let (key, to) = entries[index];
-            on(&self.redis, key, to).arg(ttl.as_str()).arg(create)
+        let call = |places: &[usize], create: &'static str| {
+            let names = places.iter().map(|place| self.redis.names().checkpoint(keys[*place]));
+            let call = Call::on_all(names).arg(ttl.as_str()).arg(create);
+            places.iter().fold(call, |call, place| position(call, entries[*place].1))
         };
         let outcomes = self.advance(SET, &self.scripts.set, &keys, call).await?;
         outcomes.into_iter().zip(&keys).map(|(outcome, key)| decided(SET, key, outcome)).collect()
@@ -174,8 +179,7 @@ impl CheckpointStore for RedisCheckpoints {
 
     async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
         check_key(key)?;
-        let call =
-            on(&self.redis, key, to).arg(expected.commit().to_string()).arg(expected.prepare().to_string());
+        let call = position(position(Call::on(self.redis.names().checkpoint(key)), to), expected);
         // A second time it would find what it has written itself, and call it stale.
         let answer = self.redis.run_one(Way::Link, Again::Unsafe, RESET, &self.scripts.reset, call).await?;
         let outcome = moved(RESET, answer).map_err(|error| error.with("key", key))?;
@@ -224,15 +228,29 @@ pub(super) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A call on a key with a position.
-pub(super) fn on(redis: &Redis, key: &str, to: Position) -> Call {
-    Call::on(redis.names().checkpoint(key)).arg(to.commit().to_string()).arg(to.prepare().to_string())
+/// With a position as its next arguments.
+fn position(call: Call, position: Position) -> Call {
+    call.arg(position.commit().to_string()).arg(position.prepare().to_string())
 }
 
-fn each(operation: &'static str, keys: &[&str], answers: Vec<Value>) -> Result<Vec<Moved>, Error> {
-    let read =
-        |(answer, key): (Value, &&str)| moved(operation, answer).map_err(|error| error.with("key", key));
-    answers.into_iter().zip(keys).map(read).collect()
+/// What became of each key, from what the calls have answered.
+fn each(
+    operation: &'static str,
+    keys: &[&str],
+    answers: impl IntoIterator<Item = Value>,
+) -> Result<Vec<Moved>, Error> {
+    let mut outcomes = Vec::with_capacity(keys.len());
+    for answer in answers {
+        let mut answers = Fields::of(operation, answer)?;
+        while let Some(answer) = answers.value() {
+            let key = keys.get(outcomes.len()).copied().unwrap_or_default();
+            outcomes.push(moved(operation, answer).map_err(|error| error.with("key", key))?);
+        }
+    }
+    if outcomes.len() != keys.len() {
+        return Err(corrupt(operation, "the server has not answered for every key"));
+    }
+    Ok(outcomes)
 }
 
 /// An outcome of a move by anybody.

@@ -55,7 +55,7 @@ impl RedisDeadLetters {
     /// A call on the stream and the index of a group.
     pub(super) fn on(&self, group: &str) -> Call {
         let names = self.redis.names();
-        Call::on(names.letters(group)).and_on(names.letter_index(group))
+        Call::on_all([names.letters(group), names.letter_index(group)])
     }
 
     /// Publishes, and waits until as many replicas as were asked for have it.

@@ -1,22 +1,27 @@
--- owner, epoch, lease in microseconds, commit or nothing, prepare, whether to create
-local held = redis.call('HMGET', KEYS[1], 'commit', 'prepare', 'owner', 'epoch')
-if held[3] ~= ARGV[1] or held[4] ~= ARGV[2] then
-  return {'lost'}
-end
-local outcome = {'renewed'}
-if ARGV[4] ~= '' then
-  outcome = forward(held[1], held[2], ARGV[4], ARGV[5], ARGV[6])
-  if outcome[1] == 'missing' or outcome[1] == 'corrupt' then
-    return outcome
-  end
-end
+-- owner, lease in microseconds, whether to create; then of each key: epoch, commit or nothing, prepare
 local time, stamp = now()
-local lease = whole(time + ARGV[3])
--- One command for both: many of these calls come at once.
-if outcome[1] == 'applied' then
-  redis.call('HSET', KEYS[1], 'commit', ARGV[4], 'prepare', ARGV[5], 'updated_at', stamp, 'lease_until', lease)
-else
-  redis.call('HSET', KEYS[1], 'lease_until', lease)
+local lease = whole(time + ARGV[2])
+local answers = {}
+for place, key in ipairs(KEYS) do
+  local epoch, commit, prepare = ARGV[3 * place + 1], ARGV[3 * place + 2], ARGV[3 * place + 3]
+  -- A key that holds something else is answered with the server's error, and the others go on.
+  local held = redis.pcall('HMGET', key, 'commit', 'prepare', 'owner', 'epoch')
+  local outcome = {'renewed'}
+  if held.err then
+    outcome = held
+  elseif held[3] ~= ARGV[1] or held[4] ~= epoch then
+    outcome = {'lost'}
+  elseif commit ~= '' then
+    outcome = forward(held[1], held[2], commit, prepare, ARGV[3])
+  end
+  -- One command for both: many of these keys come at once.
+  if outcome[1] == 'applied' then
+    redis.call('HSET', key, 'commit', commit, 'prepare', prepare, 'updated_at', stamp, 'lease_until', lease)
+    redis.call('PERSIST', key)
+  elseif outcome[1] == 'renewed' or outcome[1] == 'unchanged' or outcome[1] == 'stale' then
+    redis.call('HSET', key, 'lease_until', lease)
+    redis.call('PERSIST', key)
+  end
+  answers[place] = outcome
 end
-redis.call('PERSIST', KEYS[1])
-return outcome
+return answers

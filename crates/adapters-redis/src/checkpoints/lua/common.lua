@@ -27,11 +27,6 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local function put(commit, prepare)
-  local _, stamp = now()
-  redis.call('HSET', KEYS[1], 'commit', commit, 'prepare', prepare, 'updated_at', stamp)
-end
-
 -- Whether it is forward. Where there is no checkpoint, one is created only if that was said: the key is registered
 -- before. What is 'applied' is for the caller to write, with what else it has to write.
 local function forward(commit, prepare, to_commit, to_prepare, create)

@@ -7,7 +7,8 @@ elseif not (canonical(held[1]) and canonical(held[2])) then
 elseif held[1] ~= ARGV[3] or held[2] ~= ARGV[4] then
   return {'stale', held[1], held[2]}
 end
-put(ARGV[1], ARGV[2])
+local _, stamp = now()
+redis.call('HSET', KEYS[1], 'commit', ARGV[1], 'prepare', ARGV[2], 'updated_at', stamp)
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('HINCRBY', KEYS[1], 'generation', 1)
 redis.call('HDEL', KEYS[1], 'owner', 'lease_until')

@@ -1,17 +1,28 @@
--- commit, prepare, time to live in milliseconds or nothing, whether to create
-local held = redis.call('HMGET', KEYS[1], 'commit', 'prepare', 'owner')
-if ARGV[3] ~= '' and held[3] then
-  return {'owned', held[3]}
-end
-local outcome = forward(held[1], held[2], ARGV[1], ARGV[2], ARGV[4])
-if outcome[1] == 'applied' then
-  put(ARGV[1], ARGV[2])
-end
-if outcome[1] == 'applied' or outcome[1] == 'unchanged' then
-  if ARGV[3] ~= '' then
-    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+-- time to live in milliseconds or nothing, whether to create; then of each key: commit, prepare
+local _, stamp = now()
+local answers = {}
+for place, key in ipairs(KEYS) do
+  local commit, prepare = ARGV[2 * place + 1], ARGV[2 * place + 2]
+  -- A key that holds something else is answered with the server's error, and the others go on.
+  local held = redis.pcall('HMGET', key, 'commit', 'prepare', 'owner')
+  local outcome
+  if held.err then
+    outcome = held
+  elseif ARGV[1] ~= '' and held[3] then
+    outcome = {'owned', held[3]}
   else
-    redis.call('PERSIST', KEYS[1])
+    outcome = forward(held[1], held[2], commit, prepare, ARGV[2])
   end
+  if outcome[1] == 'applied' then
+    redis.call('HSET', key, 'commit', commit, 'prepare', prepare, 'updated_at', stamp)
+  end
+  if outcome[1] == 'applied' or outcome[1] == 'unchanged' then
+    if ARGV[1] ~= '' then
+      redis.call('PEXPIRE', key, ARGV[1])
+    else
+      redis.call('PERSIST', key)
+    end
+  end
+  answers[place] = outcome
 end
-return outcome
+return answers
