@@ -2,7 +2,9 @@
 //!
 //! The statements differ by the shape of the filter alone, its names are bound; so all readers of a
 //! connection share a few prepared statements. Bytes are limited by the server, from the size that stands in
-//! each row: what does not fit never leaves it.
+//! each row: what does not fit never leaves it. To add sizes up row by row costs more than to read the rows;
+//! so at first each event may have its share of the bytes, which needs no sum, and only a reader that has met
+//! a heavier one has them added up for a while.
 
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
@@ -11,7 +13,7 @@ use highwater_core::error::Error;
 use highwater_core::model::{Interner, RecordedEvent};
 use highwater_core::ports::Limit;
 
-use super::rows::{COLUMNS, Events, READ, there};
+use super::rows::{COLUMNS, Events, READ, SHARED, there};
 use crate::error::During;
 use crate::filter_sql::FilterSql;
 use crate::number::to_u64;
@@ -45,37 +47,53 @@ pub(super) struct Piece {
     pub(super) contiguous: bool,
 }
 
+/// So many reads behind one that met a heavy event add sizes up.
+const ADDING_UP: u32 = 20;
+
 /// What earlier reads have taught.
 #[derive(Debug, Default)]
 pub(super) struct About {
     names: Interner,
     /// Events and bytes of the last batch: the next one will need about as much room.
     room: (usize, usize),
+    /// So many reads more add sizes up.
+    adding_up: u32,
+}
+
+/// How the bytes of a batch are limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bytes {
+    /// Each event may have its share; what is heavier is not sent.
+    Shared,
+    /// All of them together.
+    AddedUp,
 }
 
 /// The statements of one reader.
 #[derive(Debug)]
 pub(super) struct Pieces {
     filter: FilterSql,
-    events: Statement,
+    shared: Statement,
+    added_up: Statement,
     extent: Statement,
     cut: Statement,
 }
 
 impl Pieces {
     pub(super) fn new(schema: &Schema, filter: FilterSql) -> Self {
-        let inner = |columns: &str, parameter: usize| {
+        let rows = |columns: &str| {
             format!(
-                "(SELECT {columns} FROM highwater.event \
+                "SELECT {columns} FROM highwater.event \
                  WHERE (position, \"offset\") > ($1::bigint, $2::bigint) AND position <= $3::bigint{} \
-                 ORDER BY position, \"offset\" LIMIT $4::bigint) e",
-                filter.condition(parameter)
+                 ORDER BY position, \"offset\" LIMIT $4::bigint",
+                filter.condition(6)
             )
         };
+        let inner = |columns: &str| format!("({}) e", rows(columns));
         let key = "position, \"offset\", size";
         let window = "WINDOW w AS (ORDER BY position, \"offset\" ROWS UNBOUNDED PRECEDING)";
-        let keys = inner(key, 6);
-        let events = if filter.is_all() {
+        let keys = inner(key);
+        let added_up = if filter.is_all() {
             // The sizes are in the index: adding them up first is cheaper than a window over whole rows.
             format!(
                 "WITH piece AS MATERIALIZED (SELECT count(*) AS count, sum(size) AS total FROM {keys}) \
@@ -83,7 +101,7 @@ impl Pieces {
                  WHEN total <= $5::bigint THEN count ELSE greatest(1, (SELECT max(nth) FROM \
                  (SELECT row_number() OVER w AS nth, sum(size) OVER w AS total FROM {keys} {window}) c \
                  WHERE c.total <= $5::bigint)) END FROM piece)",
-                inner(COLUMNS, 6)
+                inner(COLUMNS)
             )
         } else {
             format!(
@@ -91,7 +109,7 @@ impl Pieces {
                  row_number() OVER w AS nth, (lead(position) OVER w IS NOT NULL)::int AS more FROM {} \
                  {window}) e \
                  WHERE total <= $5::bigint OR nth = 1",
-                inner(&format!("{COLUMNS}, size"), 6)
+                inner(&format!("{COLUMNS}, size"))
             )
         };
         // One pass over the index, without a window: positions beyond what is settled are counted by their
@@ -109,7 +127,13 @@ impl Pieces {
              WHERE total <= $5::bigint OR nth = 1 ORDER BY nth DESC LIMIT 1",
             keys
         );
-        Self { events: schema.sql(&events), extent: schema.sql(&extent), cut: schema.sql(&cut), filter }
+        Self {
+            shared: schema.sql(&rows(SHARED)),
+            added_up: schema.sql(&added_up),
+            extent: schema.sql(&extent),
+            cut: schema.sql(&cut),
+            filter,
+        }
     }
 
     pub(super) fn filtered(&self) -> bool {
@@ -123,13 +147,36 @@ impl Pieces {
         ask: Ask,
         about: &mut About,
     ) -> Result<Piece, Error> {
+        if about.adding_up == 0 {
+            if let Some(piece) = self.read(connection, ask, Bytes::Shared, about).await? {
+                return Ok(piece);
+            }
+            about.adding_up = ADDING_UP;
+        }
+        about.adding_up -= 1;
+        let piece = self.read(connection, ask, Bytes::AddedUp, about).await?;
+        Ok(piece.unwrap_or_default())
+    }
+
+    /// `None` if there is an event that is heavier than its share.
+    async fn read(
+        &self,
+        connection: &mut PgConnection,
+        ask: Ask,
+        bytes: Bytes,
+        about: &mut About,
+    ) -> Result<Option<Piece>, Error> {
         let limit = ask.limit;
-        let query = sqlx::query(self.events.safe())
+        let (statement, most_bytes) = match bytes {
+            Bytes::Shared => (&self.shared, limit.bytes / limit.events.max(1)),
+            Bytes::AddedUp => (&self.added_up, limit.bytes),
+        };
+        let query = sqlx::query(statement.safe())
             .bind(ask.after.0)
             .bind(ask.after.1)
             .bind(ask.end)
             .bind(most(limit.events))
-            .bind(most(limit.bytes));
+            .bind(most(most_bytes));
         let mut rows = self.filter.bind(query).fetch(connection);
         let mut events = Events::with_room(about.room.0.min(limit.events), about.room.1.min(limit.bytes));
         let mut last = None;
@@ -137,18 +184,21 @@ impl Pieces {
         let mut through = ask.settled;
         let mut contiguous = ask.after.0 <= ask.settled;
         while let Some(row) = rows.try_next().await.during(READ)? {
+            within = there(&row)?;
+            if bytes == Bytes::Shared && within > 0 {
+                return Ok(None);
+            }
             let place = events.take(&row, &mut about.names)?;
             contiguous &= place.0 <= through.saturating_add(1);
             through = through.max(place.0);
             last = Some(place);
-            within = there(&row)?;
         }
         drop(rows);
         about.room = (events.len(), events.bytes());
         let events = events.finish();
         let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        let full = events.len() >= limit.events || within > count;
-        Ok(Piece { events, count, last, full, contiguous })
+        let full = within > count || events.len() >= limit.events;
+        Ok(Some(Piece { events, count, last, full, contiguous }))
     }
 
     /// Their extent.

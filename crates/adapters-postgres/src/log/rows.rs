@@ -19,7 +19,12 @@ pub(super) const READ: &str = "read the log";
 /// The columns of a whole event.
 pub(super) const COLUMNS: &str =
     "position, \"offset\", sequence, time, id, type, stream, category, data, metadata";
-/// Behind [`COLUMNS`]: how many rows there are at least, with those that were left out for their bytes.
+/// The same, with the payloads of events of `$5` bytes at most, and whether it has more.
+pub(super) const SHARED: &str = "position, \"offset\", sequence, time, id, type, stream, category, \
+     CASE WHEN size <= $5::bigint THEN data END, CASE WHEN size <= $5::bigint THEN metadata END, \
+     (size > $5::bigint)::int::bigint";
+/// Behind [`COLUMNS`]: how many rows there are at least, with those that were left out for their bytes. Behind those
+/// of [`SHARED`]: 1 for a row whose payloads were left out.
 const THERE: usize = 10;
 
 /// Events as they come out of the rows. Their payloads are copied into one buffer, and cut out of it at the
@@ -86,7 +91,7 @@ impl Events {
     }
 }
 
-/// Up to this row or more, how many rows there are within what was asked for.
+/// What stands behind the columns.
 pub(super) fn there(row: &PgRow) -> Result<u64, Error> {
     to_u64(long(row, THERE)?, "count")
 }
