@@ -85,10 +85,10 @@ impl Calls {
             .bind(&slice.types)
             .bind(&slice.times)
             .bind(&slice.data)
-            .bind(&slice.metadata)
-            .bind(&slice.raw_data)
-            .bind(&slice.raw_metadata)
-            .bind(&slice.far)
+            .bind(any(&slice.metadata))
+            .bind(any(&slice.raw_data))
+            .bind(any(&slice.raw_metadata))
+            .bind(any(&slice.far))
             .bind(work.apply.map(|(_, events)| &events.key))
             .bind(work.apply.map(|(_, events)| &events.query))
             .bind(work.apply.map(|(statements, _)| statements))
@@ -147,6 +147,11 @@ impl Calls {
         }
         set_path(connection, path).await
     }
+}
+
+/// A column, unless it has nothing in it, as is usual for some: `unnest` fills up what is missing.
+fn any<T>(column: &[Option<T>]) -> Option<&[Option<T>]> {
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 async fn set_path(connection: &mut PgConnection, path: &str) -> Result<(), sqlx::Error> {
