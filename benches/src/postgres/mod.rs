@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Only comparisons of contestants with this in their name, such as `apply_batch`: to look at one with a profiler
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    contestant: String,
     /// Seconds of each phase of the append latencies
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     phase_seconds: u32,
@@ -250,10 +253,13 @@ impl<'b> Bench<'b> {
         another: Option<Contestant<'b>>,
     ) -> anyhow::Result<()> {
         eprintln!("{name}");
-        let mut contestants = self.lineup(log, setting).contestants(comparisons)?;
+        let asked = &self.options.contestant;
+        let comparisons: Vec<_> =
+            comparisons.iter().copied().filter(|one| one.contestant.contains(asked)).collect();
+        let mut contestants = self.lineup(log, setting).contestants(&comparisons)?;
         contestants.extend(another);
         let measured = measure::interleave(&contestants, self.options.common.rounds())?;
-        self.report.races.push(Race::new(name, setting, comparisons, measured));
+        self.report.races.push(Race::new(name, setting, &comparisons, measured));
         Ok(())
     }
 }
