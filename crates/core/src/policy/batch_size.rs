@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+/// A batch is at most so many times as large as the one before it: what comes need not be as easy as what was.
+const MOST_TIMES: usize = 16;
+
 /// The size of the next batch, in events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSize {
@@ -37,15 +40,15 @@ impl BatchSize {
     /// A batch was committed. `full`: it had as many events (or bytes) as asked for, so there is more to
     /// read.
     ///
-    /// Slower than `target`: shrinks by a quarter. Full and faster: doubles, and in less than an eighth of it
-    /// becomes four times as large, which leaves half of `target` if time goes with size. Not full: goes half
-    /// of the way back to the initial size. Behind a deadline that was hit, it grows by a quarter only, until
-    /// the size that hit it is reached again.
+    /// Slower than `target`: shrinks by a quarter. Full and faster: doubles, or grows to what would take half
+    /// of `target` if time went with size, to sixteen times its size at most. Not full: goes half of the way
+    /// back to the initial size. Behind a deadline that was hit, it grows by a quarter only, until the size
+    /// that hit it is reached again.
     pub fn committed(&mut self, full: bool, took: Duration, target: Duration) {
         if took > target {
             self.current = (self.current - self.current / 4).max(self.floor());
         } else if full && took < target {
-            self.grow(if took < target / 8 { 4 } else { 2 });
+            self.grow(took, target);
         } else if !full {
             self.settle();
         }
@@ -75,10 +78,14 @@ impl BatchSize {
         self.min.min(self.current)
     }
 
-    fn grow(&mut self, times: usize) {
+    fn grow(&mut self, took: Duration, target: Duration) {
         let larger = match self.too_long {
             Some(_) => self.current.saturating_add((self.current / 4).max(1)),
-            None => self.current.saturating_mul(times),
+            None => {
+                let times = target.as_nanos() / 2 / took.as_nanos().max(1);
+                let times = usize::try_from(times).unwrap_or(MOST_TIMES).clamp(2, MOST_TIMES);
+                self.current.saturating_mul(times)
+            }
         };
         self.current = larger.min(self.max);
         if self.too_long.is_some_and(|size| self.current >= size) {
@@ -119,10 +126,12 @@ mod tests {
                 size.current()
             })
             .collect();
-        assert_eq!(sizes, [2_000, 8_000, 10_000, 10_000, 10_000, 10_000]);
-        let mut size = usual();
-        size.committed(true, TARGET / 8, TARGET);
-        assert_eq!(size.current(), 1_000, "time for twice as many, and not for many more");
+        assert_eq!(sizes, [8_000, 10_000, 10_000, 10_000, 10_000, 10_000]);
+        for (took, expected) in [(TARGET / 3, 1_000), (TARGET / 8, 2_000), (TARGET / 20, 5_000)] {
+            let mut size = usual();
+            size.committed(true, took, TARGET);
+            assert_eq!(size.current(), expected, "half of the time is left after {took:?}");
+        }
     }
 
     #[test]
