@@ -44,6 +44,9 @@ impl BatchSize {
     /// of `target` if time went with size, to sixteen times its size at most. Not full: goes half of the way
     /// back to the initial size. Behind a deadline that was hit, it grows by a quarter only, until the size
     /// that hit it is reached again.
+    ///
+    /// A batch that was read ahead at an earlier, smaller size counts as one of the present size. So a run of
+    /// easy events is left behind quickly, and the first hard batch may take several times `target`.
     pub fn committed(&mut self, full: bool, took: Duration, target: Duration) {
         if took > target {
             self.current = (self.current - self.current / 4).max(self.floor());

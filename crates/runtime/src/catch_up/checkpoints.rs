@@ -203,13 +203,18 @@ impl Rows {
 
     /// Gives back the keys of runners that are gone, once their last mark is written.
     pub(super) async fn release_left(&self, told: &Told) -> HashMap<String, Error> {
+        let is_left = |rows: &HashMap<String, Row>, entry: &OwnedEntry| {
+            rows.get(&entry.key)
+                .is_some_and(|row| !row.seated && row.epoch.is_none_or(|it| it == entry.epoch))
+        };
+        let left: Vec<_> = {
+            let rows = self.lock();
+            told.entries.iter().zip(&told.answers).filter(|(entry, _)| is_left(&rows, entry)).collect()
+        };
         let mut refused = HashMap::new();
-        for (entry, answer) in told.entries.iter().zip(&told.answers) {
-            let left = |rows: &HashMap<String, Row>| {
-                rows.get(&entry.key)
-                    .is_some_and(|row| !row.seated && row.epoch.is_none_or(|it| it == entry.epoch))
-            };
-            if !left(&self.lock()) {
+        for (entry, answer) in left {
+            // A runner may have taken the place meanwhile.
+            if !is_left(&self.lock(), entry) {
                 continue;
             }
             if let OwnedAdvance::Owned(_) = answer
@@ -219,7 +224,7 @@ impl Rows {
                 continue;
             }
             let mut rows = self.lock();
-            if left(&rows) {
+            if is_left(&rows, entry) {
                 rows.remove(&entry.key);
             }
         }
