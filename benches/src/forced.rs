@@ -24,6 +24,9 @@ use crate::machine::Machine;
 use crate::measure::percentile;
 use crate::report::Goal;
 
+/// Checkpoints in a call of the store: the default, and as many as there are runners.
+pub(crate) const BATCHES: [usize; 2] = [100, RUNNERS];
+
 /// How many there are.
 pub(crate) const RUNNERS: usize = 1_000;
 /// So long that no lease is renewed in the middle of a flush.
@@ -47,19 +50,21 @@ impl CheckpointWriter for Patient {
     }
 }
 
-/// How long each of `flushes` forced flushes took; each writes the checkpoints of all runners. `prefix` makes the
-/// groups' names unlike others' in this store.
+/// How long each of `flushes` forced flushes took; each writes the checkpoints of all runners, so many in a call of
+/// the store. `prefix` makes the groups' names unlike others' in this store.
 ///
 /// # Errors
 /// When a runner does not get on, or a checkpoint is not written.
 pub(crate) async fn flushes(
     store: Arc<dyn OwnedCheckpoints>,
-    prefix: &str,
+    prefix: String,
     flushes: u32,
+    max_batch_size: usize,
 ) -> anyhow::Result<Vec<Duration>> {
     let settings = PersistenceSettings {
         persistence_interval: NEVER,
         max_pending: RUNNERS,
+        max_batch_size,
         ..PersistenceSettings::default()
     };
     let machine = Machine::start(store, LEASE, settings, Arc::new(NoObserver))?;

@@ -233,9 +233,12 @@ impl<'b> Bench<'b> {
         eprintln!("{} runners", forced::RUNNERS);
         let common = &self.options.common;
         let flushes = common.rounds() * if common.quick { QUICK_FLUSHES } else { FLUSHES };
-        let store = Arc::new(self.store.clone());
-        let mut took = as_task(self.runtime, forced::flushes(store, "runner-", flushes))?;
-        sheet.figures(forced::figures(&mut took, "on Redis", Some(Goal::AtMost(10.0))));
+        for batch in forced::BATCHES {
+            let store = Arc::new(self.store.clone());
+            let run = forced::flushes(store, format!("runner-{batch}-"), flushes, batch);
+            let on = format!("on Redis, {batch} in a call");
+            sheet.figures(forced::figures(&mut as_task(self.runtime, run)?, &on, Some(Goal::AtMost(10.0))));
+        }
         Ok(())
     }
 

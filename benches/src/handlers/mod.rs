@@ -182,9 +182,11 @@ impl Bench<'_> {
         }
         sheet.figures(many::figures(&runs, each));
         let flushes = self.rounds * if self.quick { QUICK_FLUSHES } else { FLUSHES };
-        let store = Arc::new(MemoryCheckpoints::new());
-        let mut took = as_task(self.runtime, forced::flushes(store, "", flushes))?;
-        sheet.figures(forced::figures(&mut took, "in memory", None));
+        for batch in forced::BATCHES {
+            let run = forced::flushes(Arc::new(MemoryCheckpoints::new()), String::new(), flushes, batch);
+            let on = format!("in memory, {batch} in a call");
+            sheet.figures(forced::figures(&mut as_task(self.runtime, run)?, &on, None));
+        }
         Ok(())
     }
 
