@@ -148,24 +148,23 @@ impl Pieces {
         about: &mut About,
     ) -> Result<Piece, Error> {
         if about.adding_up == 0 {
-            if let Some(piece) = self.read(connection, ask, Bytes::Shared, about).await? {
+            let piece = self.read(connection, ask, Bytes::Shared, about).await?;
+            if about.adding_up == 0 {
                 return Ok(piece);
             }
-            about.adding_up = ADDING_UP;
+            // It ends before the first heavy event, and not where the limit is reached.
         }
         about.adding_up -= 1;
-        let piece = self.read(connection, ask, Bytes::AddedUp, about).await?;
-        Ok(piece.unwrap_or_default())
+        self.read(connection, ask, Bytes::AddedUp, about).await
     }
 
-    /// `None` if there is an event that is heavier than its share.
     async fn read(
         &self,
         connection: &mut PgConnection,
         ask: Ask,
         bytes: Bytes,
         about: &mut About,
-    ) -> Result<Option<Piece>, Error> {
+    ) -> Result<Piece, Error> {
         let limit = ask.limit;
         let (statement, most_bytes) = match bytes {
             Bytes::Shared => (&self.shared, limit.bytes / limit.events.max(1)),
@@ -186,7 +185,8 @@ impl Pieces {
         while let Some(row) = rows.try_next().await.during(READ)? {
             within = there(&row)?;
             if bytes == Bytes::Shared && within > 0 {
-                return Ok(None);
+                about.adding_up = ADDING_UP;
+                break;
             }
             let place = events.take(&row, &mut about.names)?;
             contiguous &= place.0 <= through.saturating_add(1);
@@ -197,8 +197,8 @@ impl Pieces {
         about.room = (events.len(), events.bytes());
         let events = events.finish();
         let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        let full = within > count || events.len() >= limit.events;
-        Ok(Some(Piece { events, count, last, full, contiguous }))
+        let full = events.len() >= limit.events || within > count;
+        Ok(Piece { events, count, last, full, contiguous })
     }
 
     /// Their extent.

@@ -16,13 +16,21 @@ use crate::number::{position, to_u64};
 
 pub(super) const READ: &str = "read the log";
 
+/// The columns before the payloads.
+macro_rules! head {
+    () => {
+        "position, \"offset\", sequence, time, id, type, stream, category"
+    };
+}
+
 /// The columns of a whole event.
-pub(super) const COLUMNS: &str =
-    "position, \"offset\", sequence, time, id, type, stream, category, data, metadata";
+pub(super) const COLUMNS: &str = concat!(head!(), ", data, metadata");
 /// The same, with the payloads of events of `$5` bytes at most, and whether it has more.
-pub(super) const SHARED: &str = "position, \"offset\", sequence, time, id, type, stream, category, \
-     CASE WHEN size <= $5::bigint THEN data END, CASE WHEN size <= $5::bigint THEN metadata END, \
-     (size > $5::bigint)::int::bigint";
+pub(super) const SHARED: &str = concat!(
+    head!(),
+    ", CASE WHEN size <= $5::bigint THEN data END, CASE WHEN size <= $5::bigint THEN metadata END, \
+     (size > $5::bigint)::int::bigint"
+);
 /// Behind [`COLUMNS`]: how many rows there are at least, with those that were left out for their bytes. Behind those
 /// of [`SHARED`]: 1 for a row whose payloads were left out.
 const THERE: usize = 10;
