@@ -15,7 +15,7 @@ use crate::script::Call;
 use crate::server::{Again, Way, is_no_script};
 
 use super::answer::{Moved, micros, no_position};
-use super::store::{RedisCheckpoints, check_key, log};
+use super::store::{RedisCheckpoints, check_key, log, position};
 
 const CLAIM: &str = "claim a checkpoint";
 const ADVANCE: &str = "advance checkpoints";
@@ -113,18 +113,14 @@ impl OwnedCheckpoints for RedisCheckpoints {
         entries.iter().try_for_each(|entry| check_key(&entry.key))?;
         let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
         let lease = leased(lease);
-        let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
-        let call = |places: &[usize], create: &'static str| {
-            let names = places.iter().map(|place| self.redis.names().checkpoint(keys[*place]));
-            let call = Call::on_all(names).arg(owner).arg(lease.as_str()).arg(create);
+        let arguments = |call: Call, places: &[usize], create: &'static str| {
+            let call = call.arg(owner).arg(lease.as_str()).arg(create);
             places.iter().fold(call, |call, place| {
                 let OwnedEntry { epoch, to, .. } = &entries[*place];
-                call.arg(epoch.to_string())
-                    .arg(half(to.map(|to| to.commit())))
-                    .arg(half(to.map(|to| to.prepare())))
+                position(call.arg(epoch.to_string()), *to)
             })
         };
-        let outcomes = self.advance(ADVANCE, &self.scripts.advance, &keys, call).await?;
+        let outcomes = self.advance(ADVANCE, &self.scripts.advance, &keys, arguments).await?;
         let answers = outcomes.into_iter().zip(entries).map(|(outcome, entry)| {
             log("advance_owned", &entry.key, entry.to, None);
             match outcome {

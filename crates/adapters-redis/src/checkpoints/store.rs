@@ -43,16 +43,20 @@ impl RedisCheckpoints {
         Self { redis: redis.clone(), scripts: Arc::new(Scripts::new()) }
     }
 
-    /// Runs a script that moves many keys in one call, `call` making it for those at some places of `keys`; where it
-    /// answers that there is no checkpoint, the key is registered and asked for again, now with the permission to
-    /// create one.
+    /// Runs a script that moves many keys in one call; `arguments` are those for the keys at some places of `keys`.
+    /// Where it answers that there is no checkpoint, the key is registered and asked for again, now with the
+    /// permission to create one.
     pub(super) async fn advance(
         &self,
         operation: &'static str,
         script: &Script,
         keys: &[&str],
-        call: impl Fn(&[usize], &'static str) -> Call,
+        arguments: impl Fn(Call, &[usize], &'static str) -> Call,
     ) -> Result<Vec<Moved>, Error> {
+        let call = |places: &[usize], create| {
+            let names = places.iter().map(|place| self.redis.names().checkpoint(keys[*place]));
+            arguments(Call::on_all(names), places, create)
+        };
         let places: Vec<usize> = (0..keys.len()).collect();
         let calls: Vec<_> = places.chunks(KEYS_A_CALL).map(|places| call(places, "0")).collect();
         let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
@@ -111,12 +115,11 @@ impl RedisCheckpoints {
     ) -> Result<Vec<Advance>, Error> {
         let keys: Vec<_> = entries.iter().map(|(key, _)| *key).collect();
         let ttl = ttl.map_or_else(String::new, |ttl| ttl.to_string());
-        let call = |places: &[usize], create: &'static str| {
-            let names = places.iter().map(|place| self.redis.names().checkpoint(keys[*place]));
-            let call = Call::on_all(names).arg(ttl.as_str()).arg(create);
-            places.iter().fold(call, |call, place| position(call, entries[*place].1))
+        let arguments = |call: Call, places: &[usize], create: &'static str| {
+            let call = call.arg(ttl.as_str()).arg(create);
+            places.iter().fold(call, |call, place| position(call, Some(entries[*place].1)))
         };
-        let outcomes = self.advance(SET, &self.scripts.set, &keys, call).await?;
+        let outcomes = self.advance(SET, &self.scripts.set, &keys, arguments).await?;
         outcomes.into_iter().zip(&keys).map(|(outcome, key)| decided(SET, key, outcome)).collect()
     }
 
@@ -179,7 +182,8 @@ impl CheckpointStore for RedisCheckpoints {
 
     async fn reset(&self, key: &str, to: Position, expected: Position) -> Result<Advance, Error> {
         check_key(key)?;
-        let call = position(position(Call::on(self.redis.names().checkpoint(key)), to), expected);
+        let call = position(Call::on(self.redis.names().checkpoint(key)), Some(to));
+        let call = position(call, Some(expected));
         // A second time it would find what it has written itself, and call it stale.
         let answer = self.redis.run_one(Way::Link, Again::Unsafe, RESET, &self.scripts.reset, call).await?;
         let outcome = moved(RESET, answer).map_err(|error| error.with("key", key))?;
@@ -228,9 +232,10 @@ pub(super) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// With a position as its next arguments.
-fn position(call: Call, position: Position) -> Call {
-    call.arg(position.commit().to_string()).arg(position.prepare().to_string())
+/// With a position as its next arguments; empty ones where there is none.
+pub(super) fn position(call: Call, position: Option<Position>) -> Call {
+    let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
+    call.arg(half(position.map(Position::commit))).arg(half(position.map(Position::prepare)))
 }
 
 /// What became of each key, from what the calls have answered.
