@@ -24,9 +24,6 @@ use crate::machine::Machine;
 use crate::measure::percentile;
 use crate::report::Goal;
 
-/// Checkpoints in a call of the store: the default, and as many as there are runners.
-pub(crate) const BATCHES: [usize; 2] = [100, RUNNERS];
-
 /// How many there are.
 pub(crate) const RUNNERS: usize = 1_000;
 /// So long that no lease is renewed in the middle of a flush.
@@ -48,6 +45,11 @@ impl CheckpointWriter for Patient {
     async fn flush(&self, key: &str, within: Duration) -> Result<(), Error> {
         CheckpointWriter::flush(&self.0, key, within).await
     }
+}
+
+/// Checkpoints in a call of the store: the default, and as many as there are runners.
+pub(crate) fn batches() -> [usize; 2] {
+    [PersistenceSettings::default().max_batch_size, RUNNERS]
 }
 
 /// How long each of `flushes` forced flushes took; each writes the checkpoints of all runners, so many in a call of

@@ -233,7 +233,7 @@ impl<'b> Bench<'b> {
         eprintln!("{} runners", forced::RUNNERS);
         let common = &self.options.common;
         let flushes = common.rounds() * if common.quick { QUICK_FLUSHES } else { FLUSHES };
-        for batch in forced::BATCHES {
+        for batch in forced::batches() {
             let store = Arc::new(self.store.clone());
             let run = forced::flushes(store, format!("runner-{batch}-"), flushes, batch);
             let on = format!("on Redis, {batch} in a call");

@@ -182,7 +182,7 @@ impl Bench<'_> {
         }
         sheet.figures(many::figures(&runs, each));
         let flushes = self.rounds * if self.quick { QUICK_FLUSHES } else { FLUSHES };
-        for batch in forced::BATCHES {
+        for batch in forced::batches() {
             let run = forced::flushes(Arc::new(MemoryCheckpoints::new()), String::new(), flushes, batch);
             let on = format!("in memory, {batch} in a call");
             sheet.figures(forced::figures(&mut as_task(self.runtime, run)?, &on, None));
