@@ -38,8 +38,8 @@ impl Supervisor {
         Self { environment, stop: CancellationToken::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a runner. `run` is called for each start: the first, and one after each panic. The answer stops
-    /// this runner alone.
+    /// Starts a runner; whatever its status said of an earlier run, it is starting from now on. `run` is called for
+    /// each start: the first, and one after each panic. The answer stops this runner alone.
     pub fn start<F>(
         &mut self,
         part: impl Into<ProjectionPart>,
@@ -50,6 +50,7 @@ impl Supervisor {
         F: Fn(CancellationToken) -> BoxFuture<'static, RunEnd> + Send + 'static,
     {
         let part = part.into();
+        status.phase(Phase::Starting);
         let environment = self.environment.clone();
         let stop = self.stop.child_token();
         let token = stop.clone();

@@ -121,6 +121,23 @@ async fn e_6_a_changed_number_of_partitions_faults_until_a_rebuild() {
     assert_eq!(streams(&store.numbers()), streams(&up_to(50)));
 }
 
+/// On one thread, the runners that were started again have not had a turn when the waiting begins.
+#[tokio::test]
+async fn after_a_rebuild_the_fault_of_the_run_before_is_not_told() {
+    let store = Store::with(50).await;
+    store.run(Counted::all(), |o| small(10)(o).partitions(2)).await;
+    let mut highwater = store.start(Counted::all(), |o| small(10)(o).partitions(3)).await;
+    while !matches!(highwater.status()[0].phase, Phase::Faulted { .. }) {
+        let changed = highwater.control().changed();
+        if let Ok(changed) = tokio::time::timeout(Duration::from_millis(20), changed).await {
+            changed.expect("it can be watched");
+        }
+    }
+    highwater.rebuild("counted").await.expect("it can be emptied");
+    assert_eq!(highwater.wait_for_head("counted", LIMIT).await.expect("it answers"), Waited::Reached);
+    assert_eq!(streams(&store.numbers()), streams(&up_to(50)));
+}
+
 /// Counts by stream.
 struct Tally;
 
