@@ -6,6 +6,8 @@
 
 use highwater_core::error::{Error, ErrorKind};
 
+const CHECKPOINT: &[u8] = b"checkpoint:";
+
 /// The names below one prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
@@ -30,12 +32,12 @@ impl Names {
 
     /// A checkpoint: a hash.
     pub(crate) fn checkpoint(&self, key: &str) -> Vec<u8> {
-        [&*self.checkpoints(), key.as_bytes()].concat()
+        [self.base.as_bytes(), CHECKPOINT, key.as_bytes()].concat()
     }
 
     /// What the names of all checkpoints begin with.
     pub(crate) fn checkpoints(&self) -> Vec<u8> {
-        format!("{}checkpoint:", self.base).into_bytes()
+        [self.base.as_bytes(), CHECKPOINT].concat()
     }
 
     /// All keys for which there ever was a checkpoint: a set.

@@ -23,11 +23,13 @@ impl fmt::Debug for Script {
     }
 }
 
-/// One call of a script.
+/// One call of a script: its keys and arguments, one behind the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    keys: Vec<Vec<u8>>,
-    arguments: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// Where each key and argument ends.
+    ends: Vec<usize>,
+    keys: usize,
 }
 
 impl Call {
@@ -37,11 +39,17 @@ impl Call {
 
     /// Several keys, in the same slot.
     pub(crate) fn on_all(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        Self { keys: keys.into_iter().collect(), arguments: Vec::new() }
+        let mut call = Self { bytes: Vec::new(), ends: Vec::new(), keys: 0 };
+        for key in keys {
+            call = call.arg(key);
+            call.keys += 1;
+        }
+        call
     }
 
-    pub(crate) fn arg(mut self, argument: impl Into<Vec<u8>>) -> Self {
-        self.arguments.push(argument.into());
+    pub(crate) fn arg(mut self, argument: impl AsRef<[u8]>) -> Self {
+        self.bytes.extend_from_slice(argument.as_ref());
+        self.ends.push(self.bytes.len());
         self
     }
 
@@ -56,10 +64,17 @@ impl Call {
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
-        for part in self.keys.iter().chain(&self.arguments) {
-            command.arg(part.as_slice());
+        /// What stands before the keys: the command, the script, the number of keys.
+        const BEFORE: usize = 3;
+        /// That number at its longest, and the command's name.
+        const ROOM: usize = 40;
+        let mut command =
+            Cmd::with_capacity(BEFORE + self.ends.len(), ROOM + script.len() + self.bytes.len());
+        command.arg(name).arg(script).arg(self.keys);
+        let mut start = 0;
+        for end in &self.ends {
+            command.arg(&self.bytes[start..*end]);
+            start = *end;
         }
         command
     }

@@ -20,19 +20,24 @@ pub(super) enum Moved {
     Renewed,
 }
 
-/// Reads the outcome of a script that moves.
+/// Reads the outcome of a script that moves: a word, or a list of a word and what belongs to it.
 ///
 /// # Errors
 /// `Corrupt` if what is stored is no position; `Invalid` if a time to live was given to a key with an owner.
 pub(super) fn moved(operation: &'static str, answer: Value) -> Result<Moved, Error> {
+    if let Value::BulkString(word) = &answer {
+        return match word.as_slice() {
+            b"applied" => Ok(Moved::Advanced(Advance::Applied)),
+            b"unchanged" => Ok(Moved::Advanced(Advance::Unchanged)),
+            b"missing" => Ok(Moved::Missing),
+            b"lost" => Ok(Moved::Lost),
+            b"renewed" => Ok(Moved::Renewed),
+            other => Err(no_outcome(operation, &String::from_utf8_lossy(other))),
+        };
+    }
     let mut fields = Fields::of(operation, answer)?;
     Ok(match fields.text()?.as_str() {
-        "applied" => Moved::Advanced(Advance::Applied),
-        "unchanged" => Moved::Advanced(Advance::Unchanged),
         "stale" => Moved::Advanced(Advance::Stale { current: fields.position()? }),
-        "missing" => Moved::Missing,
-        "lost" => Moved::Lost,
-        "renewed" => Moved::Renewed,
         "owned" => {
             let owner = fields.text()?;
             return Err(Error::new(ErrorKind::Invalid, operation).because(format!(
@@ -41,8 +46,12 @@ pub(super) fn moved(operation: &'static str, answer: Value) -> Result<Moved, Err
             )));
         }
         "corrupt" => return Err(no_position(operation, &fields.text()?, &fields.text()?)),
-        other => return Err(fields.corrupt(&format!("`{other}` is no outcome"))),
+        other => return Err(no_outcome(operation, other)),
     })
+}
+
+fn no_outcome(operation: &'static str, other: &str) -> Error {
+    corrupt(operation, format!("`{other}` is no outcome"))
 }
 
 pub(super) fn no_position(operation: &'static str, commit: &str, prepare: &str) -> Error {

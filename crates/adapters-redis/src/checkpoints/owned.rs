@@ -83,7 +83,7 @@ impl RedisCheckpoints {
             Claimed::Decided(claim) => {
                 // The registry may have been lost by itself.
                 if !registered && position_of(&claim).is_some() {
-                    self.register(CLAIM, key).await?;
+                    self.remember(CLAIM, key).await?;
                 }
                 Ok(claim)
             }
@@ -114,7 +114,7 @@ impl OwnedCheckpoints for RedisCheckpoints {
         let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
         let lease = leased(lease);
         let arguments = |call: Call, places: &[usize], create: &'static str| {
-            let call = call.arg(owner).arg(lease.as_str()).arg(create);
+            let call = call.arg(owner).arg(&lease).arg(create);
             places.iter().fold(call, |call, place| {
                 let OwnedEntry { epoch, to, .. } = &entries[*place];
                 position(call.arg(epoch.to_string()), *to)

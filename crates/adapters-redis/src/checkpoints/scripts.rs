@@ -16,6 +16,7 @@ pub(super) struct Scripts {
     pub(super) advance: Script,
     pub(super) release: Script,
     pub(super) owner: Script,
+    pub(super) remember: Script,
 }
 
 impl Scripts {
@@ -27,6 +28,7 @@ impl Scripts {
             advance: script!("lua/advance.lua"),
             release: script!("lua/release.lua"),
             owner: script!("lua/owner.lua"),
+            remember: Script::new(include_str!("lua/remember.lua")),
         }
     }
 }

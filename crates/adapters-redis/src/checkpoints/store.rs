@@ -13,7 +13,7 @@ use highwater_core::ports::{CheckpointPage, CheckpointStore};
 use crate::error::corrupt;
 use crate::reply::{Fields, integer};
 use crate::script::{Call, Script};
-use crate::server::{Again, PIPELINE, Redis, Way};
+use crate::server::{Again, Redis, Way};
 
 use super::answer::{Moved, ask_for, checkpoint_of, moved};
 use super::scripts::Scripts;
@@ -26,6 +26,8 @@ const MAX_KEY_BYTES: usize = 1024;
 /// Keys of one call of a script. To call one costs more than a key does, and while it runs nobody else is served: for
 /// about a millisecond.
 const KEYS_A_CALL: usize = 100;
+/// Keys that are read in one flight.
+const PIPELINE: usize = 100;
 /// What each debug line says of where it is from.
 pub(super) const COMPONENT: &str = "redis_checkpoints";
 
@@ -58,8 +60,8 @@ impl RedisCheckpoints {
             arguments(Call::on_all(names), places, create)
         };
         let places: Vec<usize> = (0..keys.len()).collect();
-        let calls: Vec<_> = places.chunks(KEYS_A_CALL).map(|places| call(places, "0")).collect();
-        let answers = self.redis.run(Way::Link, Again::Safe, operation, script, &calls).await?;
+        let calls = places.chunks(KEYS_A_CALL).map(|places| call(places, "0")).collect();
+        let answers = self.redis.run(Way::Link, Again::Safe, operation, script, calls).await?;
         let mut outcomes = each(operation, keys, answers)?;
         let missing: Vec<_> =
             places.into_iter().filter(|place| matches!(outcomes[*place], Moved::Missing)).collect();
@@ -72,8 +74,9 @@ impl RedisCheckpoints {
                 self.redis.at_once(Way::Link, Again::Safe, operation, commands).await?.into_iter();
             integer(operation, answers.next().unwrap_or_default())?;
             for (place, outcome) in missing.iter().zip(each(operation, &of_missing, answers)?) {
+                // Taken away from its owner between two flights, before it ever had a checkpoint.
                 if matches!(outcome, Moved::Lost) {
-                    self.unregister_unless_stored(operation, keys[*place]).await?;
+                    self.remember(operation, keys[*place]).await?;
                 }
                 outcomes[*place] = outcome;
             }
@@ -81,31 +84,18 @@ impl RedisCheckpoints {
         Ok(outcomes)
     }
 
-    /// Makes sure that it is remembered that there was a checkpoint.
-    pub(super) async fn register(&self, operation: &'static str, key: &str) -> Result<(), Error> {
-        let mut commands = pipe();
-        commands.add_command(self.registering(&[key]));
-        let answers = self.redis.flight(Way::Link, Again::Safe, operation, &commands).await?;
-        let answer = answers.into_iter().next().unwrap_or_default();
-        integer(operation, answer).map(drop).map_err(|error| self.redis.at(error))
+    /// Makes the registry say whether there is a checkpoint, as of one moment: somebody may be deleting or writing it.
+    pub(super) async fn remember(&self, operation: &'static str, key: &str) -> Result<(), Error> {
+        let names = self.redis.names();
+        let call = Call::on_all([names.checkpoint(key), names.registry()]).arg(key);
+        let script = &self.scripts.remember;
+        self.redis.run_one(Way::Link, Again::Safe, operation, script, call).await.map(drop)
     }
 
     fn registering(&self, keys: &[&str]) -> Cmd {
         let mut command = cmd("SADD");
         command.arg(self.redis.names().registry()).arg(keys);
         command
-    }
-
-    /// The key was taken away from its owner between two flights, before it ever had a checkpoint.
-    async fn unregister_unless_stored(&self, operation: &'static str, key: &str) -> Result<(), Error> {
-        if !self.exists(key).await? {
-            let mut commands = pipe();
-            commands.cmd("SREM").arg(self.redis.names().registry()).arg(key);
-            for answer in self.redis.flight(Way::Link, Again::Safe, operation, &commands).await? {
-                integer(operation, answer)?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) async fn set_all(
@@ -116,7 +106,7 @@ impl RedisCheckpoints {
         let keys: Vec<_> = entries.iter().map(|(key, _)| *key).collect();
         let ttl = ttl.map_or_else(String::new, |ttl| ttl.to_string());
         let arguments = |call: Call, places: &[usize], create: &'static str| {
-            let call = call.arg(ttl.as_str()).arg(create);
+            let call = call.arg(&ttl).arg(create);
             places.iter().fold(call, |call, place| position(call, Some(entries[*place].1)))
         };
         let outcomes = self.advance(SET, &self.scripts.set, &keys, arguments).await?;
@@ -234,8 +224,10 @@ pub(super) fn check_key(key: &str) -> Result<(), Error> {
 
 /// With a position as its next arguments; empty ones where there is none.
 pub(super) fn position(call: Call, position: Option<Position>) -> Call {
-    let half = |half: Option<u64>| half.map_or_else(String::new, |half| half.to_string());
-    call.arg(half(position.map(Position::commit))).arg(half(position.map(Position::prepare)))
+    match position {
+        Some(position) => call.arg(position.commit().to_string()).arg(position.prepare().to_string()),
+        None => call.arg("").arg(""),
+    }
 }
 
 /// What became of each key, from what the calls have answered.

@@ -4,15 +4,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deadpool_redis::redis::{AsyncConnectionConfig, ConnectionInfo, Pipeline, Value};
+use deadpool_redis::redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Pipeline, Value};
 use deadpool_redis::{Manager, Pool, Runtime};
+use futures_util::future::try_join_all;
 
 use highwater_core::error::{Error, ErrorKind};
 
 use crate::address;
-use crate::error::{corrupt, failed, refused};
+use crate::error::{corrupt, failed};
 use crate::names::Names;
 use crate::options::RedisOptions;
+use crate::reply::checked;
 use crate::script::{Call, Script};
 
 use super::endpoint::Endpoint;
@@ -21,8 +23,8 @@ use super::lane::{Again, Way};
 use super::link::Link;
 
 const OPEN: &str = "connect to Redis";
-/// Calls of a script in one flight.
-pub(crate) const PIPELINE: usize = 100;
+/// Calls of a script that are under way at a time: one is made up while the server works on those before it.
+const CALLS_AT_ONCE: usize = 16;
 
 /// One server and one prefix. A clone is another handle to the same connections.
 #[derive(Clone)]
@@ -150,8 +152,7 @@ impl Redis {
         }
     }
 
-    /// Runs a script once for each call, in order, in flights of a hundred, and returns every answer. A call that
-    /// the server answers with an error is an error.
+    /// Runs a script once for each call, several at a time, and returns every answer, in the order of the calls.
     ///
     /// # Errors
     /// The first error of the server or the connection; calls before and after it may have had their effect.
@@ -161,35 +162,18 @@ impl Redis {
         again: Again,
         operation: &'static str,
         script: &Script,
-        calls: &[Call],
+        calls: Vec<Call>,
     ) -> Result<Vec<Value>, Error> {
         let mut answers = Vec::with_capacity(calls.len());
-        for calls in calls.chunks(PIPELINE) {
-            let mut commands = Pipeline::with_capacity(calls.len());
-            for call in calls {
-                commands.add_command(call.by_hash(script));
+        let mut calls = calls.into_iter().map(|call| self.run_one(way, again, operation, script, call));
+        loop {
+            let together: Vec<_> = calls.by_ref().take(CALLS_AT_ONCE).collect();
+            if together.is_empty() {
+                return Ok(answers);
             }
-            let mut flown = self.flight(way, again, operation, &commands).await?;
-            let unknown: Vec<usize> = (0..flown.len()).filter(|index| is_no_script(&flown[*index])).collect();
-            if !unknown.is_empty() {
-                // The server has been restarted, or somebody has flushed its scripts. Whole, it cannot miss again.
-                let mut commands = Pipeline::with_capacity(unknown.len());
-                for index in &unknown {
-                    commands.add_command(calls[*index].whole(script));
-                }
-                let second = self.flight(way, again, operation, &commands).await?;
-                for (index, answer) in unknown.into_iter().zip(second) {
-                    flown[index] = answer;
-                }
-            }
-            for answer in flown {
-                match answer {
-                    Value::ServerError(error) => return Err(self.at(refused(operation, &error))),
-                    answer => answers.push(answer),
-                }
-            }
+            // A stream of futures would wake its own task, and so another of the runtime's threads, with each call.
+            answers.extend(try_join_all(together).await?);
         }
-        Ok(answers)
     }
 
     /// As [`Redis::run`], of one call.
@@ -201,7 +185,24 @@ impl Redis {
         script: &Script,
         call: Call,
     ) -> Result<Value, Error> {
-        let answers = self.run(way, again, operation, script, &[call]).await?;
+        let mut answer = self.ask(way, again, operation, call.by_hash(script)).await?;
+        if is_no_script(&answer) {
+            // The server has been restarted, or somebody has flushed its scripts. Whole, it cannot miss again.
+            answer = self.ask(way, again, operation, call.whole(script)).await?;
+        }
+        checked(operation, answer).map_err(|error| self.at(error))
+    }
+
+    async fn ask(
+        &self,
+        way: Way,
+        again: Again,
+        operation: &'static str,
+        command: Cmd,
+    ) -> Result<Value, Error> {
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(command);
+        let answers = self.flight(way, again, operation, &commands).await?;
         answers.into_iter().next().ok_or_else(|| corrupt(operation, "the server has not answered"))
     }
 }

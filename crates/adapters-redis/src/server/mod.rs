@@ -17,6 +17,6 @@ mod session;
 pub use handle::Redis;
 pub use inspect::Warning;
 
-pub(crate) use handle::{PIPELINE, is_no_script};
+pub(crate) use handle::is_no_script;
 pub(crate) use lane::{Again, Way};
 pub(crate) use session::Session;

@@ -6,22 +6,24 @@ for place, key in ipairs(KEYS) do
   local epoch, commit, prepare = ARGV[3 * place + 1], ARGV[3 * place + 2], ARGV[3 * place + 3]
   -- A key that holds something else is answered with the server's error, and the others go on.
   local held = redis.pcall('HMGET', key, 'commit', 'prepare', 'owner', 'epoch')
-  local outcome = {'renewed'}
   if held.err then
-    outcome = held
+    answers[place] = held
   elseif held[3] ~= ARGV[1] or held[4] ~= epoch then
-    outcome = {'lost'}
-  elseif commit ~= '' then
-    outcome = forward(held[1], held[2], commit, prepare, ARGV[3])
+    answers[place] = 'lost'
+  else
+    local outcome, details = 'renewed', nil
+    if commit ~= '' then
+      outcome, details = forward(held[1], held[2], commit, prepare, ARGV[3])
+    end
+    -- One command for both: many of these keys come at once.
+    if outcome == 'applied' then
+      redis.call('HSET', key, 'commit', commit, 'prepare', prepare, 'updated_at', stamp, 'lease_until', lease)
+      redis.call('PERSIST', key)
+    elseif outcome == 'renewed' or outcome == 'unchanged' or outcome == 'stale' then
+      redis.call('HSET', key, 'lease_until', lease)
+      redis.call('PERSIST', key)
+    end
+    answers[place] = answer(outcome, details)
   end
-  -- One command for both: many of these keys come at once.
-  if outcome[1] == 'applied' then
-    redis.call('HSET', key, 'commit', commit, 'prepare', prepare, 'updated_at', stamp, 'lease_until', lease)
-    redis.call('PERSIST', key)
-  elseif outcome[1] == 'renewed' or outcome[1] == 'unchanged' or outcome[1] == 'stale' then
-    redis.call('HSET', key, 'lease_until', lease)
-    redis.call('PERSIST', key)
-  end
-  answers[place] = outcome
 end
 return answers

@@ -27,26 +27,26 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Whether it is forward. Where there is no checkpoint, one is created only if that was said: the key is registered
--- before. What is 'applied' is for the caller to write, with what else it has to write.
+-- Whether it is forward: a word, and where one is at fault the position that is held. Where there is no checkpoint, one
+-- is created only if that was said: the key is registered before. What is 'applied' is for the caller to write, with
+-- what else it has to write.
 local function forward(commit, prepare, to_commit, to_prepare, create)
   if not commit and not prepare then
-    if create ~= '1' then
-      return {'missing'}
-    end
+    return create == '1' and 'applied' or 'missing'
   elseif not (canonical(commit) and canonical(prepare)) then
-    return {'corrupt', commit or '', prepare or ''}
-  else
-    local found = order(commit, to_commit)
-    if found == 0 then
-      found = order(prepare, to_prepare)
-    end
-    if found == 0 then
-      return {'unchanged'}
-    elseif found > 0 then
-      return {'stale', commit, prepare}
-    end
+    return 'corrupt', {commit or '', prepare or ''}
   end
-  return {'applied'}
+  local found = order(commit, to_commit)
+  if found == 0 then
+    found = order(prepare, to_prepare)
+  end
+  if found > 0 then
+    return 'stale', {commit, prepare}
+  end
+  return found == 0 and 'unchanged' or 'applied'
 end
 
+-- What is answered for a key: the word alone, or before what belongs to it.
+local function answer(outcome, details)
+  return details and {outcome, unpack(details)} or outcome
+end
