@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("0005_checkpoint_keys.sql"),
     include_str!("0006_sound_appends.sql"),
     include_str!("0007_move_state.sql"),
+    include_str!("0008_lock_state.sql"),
 ];
 
 /// The version of the tables that this program works with.

@@ -42,11 +42,28 @@ const COLUMNS: [&str; 23] = [
     "fault",
     "updated_at",
 ];
-/// How they are selected from the row `s`.
-const SELECT: &str = "s.name, s.version, s.\"partition\", s.generation::text, s.position::text, \
-    s.position_offset::text, s.stream, s.category, s.sequence::text, s.event_id, s.event_time, \
-    s.scanned::text, s.scanned_offset::text, s.filter_fingerprint, s.sql_fingerprint, s.epoch::text, \
-    s.paused, s.crashes, s.stopped_cleanly, s.claimed::text, s.claimed_offset::text, s.fault, s.updated_at";
+/// How they are read: numbers that the driver does not know as texts.
+const AS_TEXT: [&str; 9] = [
+    "generation",
+    "position",
+    "position_offset",
+    "sequence",
+    "scanned",
+    "scanned_offset",
+    "epoch",
+    "claimed",
+    "claimed_offset",
+];
+
+/// The select list for a row.
+fn select(row: &str) -> String {
+    COLUMNS
+        .map(|column| {
+            let cast = if AS_TEXT.contains(&column) { "::text" } else { "" };
+            format!("{row}.{column}{cast}")
+        })
+        .join(", ")
+}
 
 /// The values of [`COLUMNS`].
 fn values(state: &ProjectionState) -> [String; COLUMNS.len()] {
@@ -129,11 +146,8 @@ fn fields(columns: &mut Columns<'_>, key: ProjectionKey) -> Result<ProjectionSta
     })
 }
 
-/// Locks the row and reads it with what waits beside it: one statement that waits for nobody.
-///
-/// The functions read anew when they are called, so what stands beside the row is as it was when the row was
-/// won, and not as it was when the statement began. The advisory lock decides nothing: it is what a stand-by
-/// finds the transaction by.
+/// Locks the row and reads it with what waits beside it: one statement that waits for nobody. The advisory lock decides
+/// nothing: it is what a stand-by finds the transaction by.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     database: &Database,
@@ -141,16 +155,10 @@ pub(super) async fn lock(
 ) -> Result<Locked, Error> {
     let names = database.names();
     let statement = names.sql(&format!(
-        "SELECT k.known,
-             CASE WHEN s.name IS NOT NULL THEN pg_try_advisory_xact_lock(hashtextextended($4, 0)) END,
-             {SELECT}, {}, {}
-         FROM (SELECT EXISTS (SELECT FROM highwater.projection p
-                   WHERE p.name = $1 AND p.version = $2 AND p.\"partition\" = $3) AS known) k
-         LEFT JOIN highwater.lock_projection($1, $2, $3) s ON true
-         LEFT JOIN LATERAL highwater.first_failed(s.name, s.version, s.\"partition\", false) r ON true
-         LEFT JOIN LATERAL highwater.first_failed(s.name, s.version, s.\"partition\", true) p ON true",
-        failed_rows::select("r"),
-        failed_rows::select("p"),
+        "SELECT l.known, l.tagged, {}, {}, {} FROM highwater.lock_state($1, $2, $3, $4) l",
+        select("(l.state)"),
+        failed_rows::select("(l.retrying)"),
+        failed_rows::select("(l.replay)"),
     ));
     let row = sqlx::query(statement.safe())
         .bind(key.name.as_str())
@@ -185,8 +193,9 @@ pub(super) async fn read(
     name: Option<&ProjectionName>,
 ) -> Result<Vec<ProjectionState>, Error> {
     let statement = names.sql(&format!(
-        "SELECT {SELECT} FROM highwater.projection s WHERE $1::text IS NULL OR s.name = $1
-         ORDER BY s.name, s.version, s.\"partition\""
+        "SELECT {} FROM highwater.projection s WHERE $1::text IS NULL OR s.name = $1
+         ORDER BY s.name, s.version, s.\"partition\"",
+        select("s")
     ));
     let rows = sqlx::query(statement.safe())
         .bind(name.map(ProjectionName::as_str))
