@@ -114,16 +114,19 @@ impl Session {
         }
     }
 
-    /// As [`Session::settle`], ending what still runs.
+    /// As [`Session::settle`], ending what goes on running. A statement that has failed is over a little after its
+    /// error: to cancel that takes a connection, and hits nothing.
     pub(super) async fn interrupt(&mut self) -> Result<(), Error> {
+        const INTERRUPT: &str = "interrupt a statement";
+        if let Ok(settled) = timeout(NEARLY_DONE, self.settle()).await {
+            return settled.during(INTERRUPT);
+        }
         // Waited for before anything else is sent, which it would hit; where it fails, the statement's own
         // limit is left.
-        if self.is_in_flight()
-            && let Err(error) = cancel(&self.database, self.mark).await
-        {
+        if let Err(error) = cancel(&self.database, self.mark).await {
             tracing::debug!(error = error.chain(), "an abandoned statement could not be cancelled");
         }
-        self.settle().await.during("interrupt a statement")
+        self.settle().await.during(INTERRUPT)
     }
 
     fn is_in_flight(&mut self) -> bool {
@@ -158,10 +161,7 @@ impl Session {
     }
 
     async fn roll_back(&mut self) -> Result<(), Error> {
-        match timeout(NEARLY_DONE, self.settle()).await {
-            Ok(settled) => settled.during(UNDO)?,
-            Err(_elapsed) => self.interrupt().await?,
-        }
+        self.interrupt().await?;
         if !self.is_plain() {
             self.sound = false;
             return Ok(());

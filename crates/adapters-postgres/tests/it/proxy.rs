@@ -62,6 +62,11 @@ impl Proxy {
         }
     }
 
+    /// How many connections came, since the beginning or the last cut.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).len() / 2
+    }
+
     pub(crate) fn mend(&self) {
         self.shared.cut.store(false, Ordering::SeqCst);
     }

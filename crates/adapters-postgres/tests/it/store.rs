@@ -13,6 +13,7 @@ use highwater_postgres::sqlx::Connection;
 use highwater_postgres::{Database, PgStore};
 
 use crate::kit::Place;
+use crate::proxy::Proxy;
 use crate::store_kit::{
     ENDLESS, SOON, at, class, committed, create, found, key, lock, number, run, transact, with_model,
 };
@@ -329,6 +330,33 @@ async fn e_22_a_dropped_transaction_is_interrupted_and_a_pool_of_one_answers_aga
     let again = timeout(Duration::from_secs(3), committed(&store, "p"));
     assert_eq!(again.await.expect("the store answers again").scanned, None);
     assert_eq!(found(&place, "SELECT count(*) FROM model").await, 0);
+}
+
+/// What it leaves has to be cleared away, which takes the server a while after it has told of the error.
+const FAILS: &str = "DO $$ BEGIN
+    FOR n IN 1..30 LOOP EXECUTE format('CREATE TABLE made_%s (x int)', n); END LOOP;
+    PERFORM 1 / 0;
+END $$";
+
+#[tokio::test]
+async fn a_statement_that_has_failed_costs_no_connection_to_cancel_it() {
+    let Some((place, _)) = with_model().await else { return };
+    let proxy = Proxy::new(&place.url());
+    let database = Database::open(&proxy.url(&place.url()), &place.options()).await.expect("it opens");
+    let store = PgStore::new(&database);
+    let read = create(&store, "p").await;
+    let (next, before) = (at(&read, 1), proxy.connections());
+    let done = transact(&store, move |mut unit| async move {
+        for _ in 0..20 {
+            unit.savepoint().await?;
+            run(unit.tx(), FAILS).await.expect_err("it cannot be divided");
+            unit.rollback_to().await?;
+            unit.release().await?;
+        }
+        unit.commit(&read, &next).await
+    });
+    done.await.expect("the transaction goes on");
+    assert!(proxy.connections() - before < 5, "{} after {before}", proxy.connections());
 }
 
 #[tokio::test]
