@@ -170,6 +170,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
             if self.held(&slice).await? {
                 continue;
             }
+            let slice = self.with_what_follows(slice, &mut pending);
             self.slice(slice, &mut pending).await?;
             if self.result.halted != Halted::No {
                 return Ok(());
@@ -252,6 +253,17 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                 Ok(())
             }
         }
+    }
+
+    /// A culprit was found: what is left of its segment is one slice again. It was only cut to find that one.
+    fn with_what_follows(&self, mut slice: Slice, pending: &mut Vec<Slice>) -> Slice {
+        let is_left = |slice: &Slice| slice.suspect_if.is_some_and(|failures| failures < self.failures);
+        if is_left(&slice) {
+            while let Some(next) = pending.pop_if(|next| is_left(next)) {
+                slice.to = next.to;
+            }
+        }
+        slice
     }
 
     fn halve(&self, slice: Slice, pending: &mut Vec<Slice>) {
