@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deadpool_redis::redis::pipe;
+use deadpool_redis::redis::cmd;
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Advance, Checkpoint, Position};
@@ -48,10 +48,9 @@ impl RedisCheckpoints {
     /// When the server cannot be asked, or what it holds is of another type.
     pub async fn exists(&self, key: &str) -> Result<bool, Error> {
         check_key(key)?;
-        let mut commands = pipe();
-        commands.cmd("HEXISTS").arg(self.redis.names().checkpoint(key)).arg("commit");
-        let answers = self.redis.flight(Way::Link, Again::Safe, EXISTS, &commands).await?;
-        let answer = answers.into_iter().next().unwrap_or_default();
+        let mut command = cmd("HEXISTS");
+        command.arg(self.redis.names().checkpoint(key)).arg("commit");
+        let answer = self.redis.ask(Way::Link, Again::Safe, EXISTS, command).await?;
         let found = integer(EXISTS, answer).map_err(|error| self.redis.at(error).with("key", key))?;
         log("exists", key, None, None);
         Ok(found > 0)

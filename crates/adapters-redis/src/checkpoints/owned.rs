@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Value, cmd, pipe};
+use deadpool_redis::redis::{Value, cmd};
 
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::model::{Checkpoint, Position};
@@ -159,10 +159,9 @@ impl OwnedCheckpoints for RedisCheckpoints {
     }
 
     async fn remembers(&self) -> Result<bool, Error> {
-        let mut commands = pipe();
-        commands.cmd("EXISTS").arg(self.redis.names().registry());
-        let answers = self.redis.flight(Way::Link, Again::Safe, REMEMBERS, &commands).await?;
-        let answer = answers.into_iter().next().unwrap_or_default();
+        let mut command = cmd("EXISTS");
+        command.arg(self.redis.names().registry());
+        let answer = self.redis.ask(Way::Link, Again::Safe, REMEMBERS, command).await?;
         integer(REMEMBERS, answer).map(|found| found > 0).map_err(|error| self.redis.at(error))
     }
 }

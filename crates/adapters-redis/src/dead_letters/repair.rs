@@ -1,6 +1,6 @@
 //! Bringing stream and index together again, after somebody else has trimmed the stream or lost the index.
 
-use deadpool_redis::redis::pipe;
+use deadpool_redis::redis::cmd;
 
 use highwater_core::error::Error;
 
@@ -47,11 +47,9 @@ impl RedisDeadLetters {
     async fn index_all(&self, group: &str) -> Result<u64, Error> {
         let (mut indexed, mut from) = (0, "-".to_owned());
         loop {
-            let mut commands = pipe();
-            let stream = self.redis.names().letters(group);
-            commands.cmd("XRANGE").arg(stream).arg(&from).arg("+").arg("COUNT").arg(PAGE);
-            let answers = self.redis.flight(Way::Pool, Again::Safe, REPAIR, &commands).await?;
-            let answer = answers.into_iter().next().unwrap_or_default();
+            let mut command = cmd("XRANGE");
+            command.arg(self.redis.names().letters(group)).arg(&from).arg("+").arg("COUNT").arg(PAGE);
+            let answer = self.redis.ask(Way::Pool, Again::Safe, REPAIR, command).await?;
             let mut entries =
                 Entry::all(REPAIR, checked(REPAIR, answer).map_err(|error| self.redis.at(error))?)?;
             let Some(last) = entries.last() else { return Ok(indexed) };

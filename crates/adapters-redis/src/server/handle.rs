@@ -193,7 +193,11 @@ impl Redis {
         checked(operation, answer).map_err(|error| self.at(error))
     }
 
-    async fn ask(
+    /// Sends one command and returns its answer, which may be an error of the server.
+    ///
+    /// # Errors
+    /// As [`Redis::flight`].
+    pub(crate) async fn ask(
         &self,
         way: Way,
         again: Again,

@@ -478,28 +478,6 @@ async fn e_19_a_batch_that_fails_only_as_a_whole_is_counted_and_told() {
     world.assert_exactly(|_| true);
 }
 
-/// Counts how often events are applied together.
-struct CountsSlices(crate::world::Ledger, std::sync::Arc<std::sync::atomic::AtomicU32>);
-
-impl highwater_core::ports::Projection<highwater_testkit::memory::MemoryTx> for CountsSlices {
-    async fn apply(
-        &self,
-        event: &RecordedEvent,
-        tx: &mut highwater_testkit::memory::MemoryTx,
-    ) -> Result<(), highwater_core::Failure> {
-        self.apply_batch(std::slice::from_ref(event), tx).await
-    }
-
-    async fn apply_batch(
-        &self,
-        events: &[RecordedEvent],
-        tx: &mut highwater_testkit::memory::MemoryTx,
-    ) -> Result<(), highwater_core::Failure> {
-        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.0.apply_batch(events, tx).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn e_19_behind_a_culprit_what_is_left_is_applied_together_again() {
     let mut world = world(OnFailure::RecordAndContinue);
@@ -507,15 +485,8 @@ async fn e_19_behind_a_culprit_what_is_left_is_applied_together_again() {
     world.ledger.hides_the_culprit = true;
     world.append(&["Permanent"]).await;
     world.append(&["Fine"; 63]).await;
-    let mut runner = world.runner(world.store.clone(), std::sync::Arc::new(world.log.clone()));
-    let slices = std::sync::Arc::default();
-    let projection = std::sync::Arc::new(CountsSlices(world.ledger.clone(), std::sync::Arc::clone(&slices)));
-    let definition = highwater_runtime::projection::ProjectionDefinition { projection, ..world.definition() };
-    runner.definition = std::sync::Arc::new(definition);
-    let process = crate::world::Process::start(runner);
-    process.caught_up(&world).await;
-    let status = process.stop().await;
+    let status = world.run().await;
     assert_eq!((status.applied, status.failed), (63, 1));
-    let slices = slices.load(std::sync::atomic::Ordering::Relaxed);
+    let slices = world.ledger.slices.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(slices, 8, "64, 32, 16, 8, 4, 2 and the culprit alone; then all that is behind it");
 }

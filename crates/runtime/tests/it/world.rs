@@ -33,6 +33,8 @@ pub(crate) struct Ledger {
     pub(crate) mended: Arc<Mutex<bool>>,
     /// How often `apply` was called.
     pub(crate) calls: Arc<AtomicU32>,
+    /// How often `apply_batch` was.
+    pub(crate) slices: Arc<AtomicU32>,
     /// Does not say which event failed.
     pub(crate) hides_the_culprit: bool,
 }
@@ -77,6 +79,7 @@ impl Projection<MemoryTx> for Ledger {
     }
 
     async fn apply_batch(&self, events: &[RecordedEvent], tx: &mut MemoryTx) -> Result<(), Failure> {
+        self.slices.fetch_add(1, Ordering::Relaxed);
         for (index, event) in events.iter().enumerate() {
             let applied = self.one(event, tx).await;
             applied.map_err(|failure| if self.hides_the_culprit { failure } else { failure.at(index) })?;

@@ -32,6 +32,14 @@ fn streams(numbers: &[i64]) -> Vec<Vec<i64>> {
     (0..10).map(|stream| numbers.iter().copied().filter(|number| number % 10 == stream).collect()).collect()
 }
 
+/// Waits for a commit, or a little: what the status says of one it says a little later.
+async fn a_change(highwater: &Highwater) {
+    let changed = highwater.control().changed();
+    if let Ok(changed) = tokio::time::timeout(Duration::from_millis(20), changed).await {
+        changed.expect("it can be watched");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn e_10_partitions_on_sqlite_are_the_whole_and_each_stream_is_in_order() {
     let store = Store::with(500).await;
@@ -74,11 +82,7 @@ async fn e_13_wait_for_waits_for_the_slowest_partition() {
         if others.iter().all(|status| status.scanned >= Some(head)) {
             break;
         }
-        // What the status says of a commit it says a little later.
-        let changed = highwater.control().changed();
-        if let Ok(changed) = tokio::time::timeout(Duration::from_millis(20), changed).await {
-            changed.expect("it can be watched");
-        }
+        a_change(&highwater).await;
     }
     let waited = highwater.wait_for("counted", head, Duration::from_millis(300)).await.expect("it answers");
     assert_eq!(waited, Waited::TimedOut, "one partition is behind");
@@ -128,10 +132,7 @@ async fn after_a_rebuild_the_fault_of_the_run_before_is_not_told() {
     store.run(Counted::all(), |o| small(10)(o).partitions(2)).await;
     let mut highwater = store.start(Counted::all(), |o| small(10)(o).partitions(3)).await;
     while !matches!(highwater.status()[0].phase, Phase::Faulted { .. }) {
-        let changed = highwater.control().changed();
-        if let Ok(changed) = tokio::time::timeout(Duration::from_millis(20), changed).await {
-            changed.expect("it can be watched");
-        }
+        a_change(&highwater).await;
     }
     highwater.rebuild("counted").await.expect("it can be emptied");
     assert_eq!(highwater.wait_for_head("counted", LIMIT).await.expect("it answers"), Waited::Reached);
