@@ -41,13 +41,31 @@ pub(super) fn statement_error(script: &SqlScript, statement: usize, error: sqlx:
 pub(super) fn script_error(script: &SqlScript, error: sqlx::Error) -> Error {
     let Some(server) = server_error(&error) else { return failed(RUN, error) };
     let statements = script.statements();
-    if let Some(PgErrorPosition::Internal { position, query }) = server.position()
+    let context = server.r#where().unwrap_or_default();
+    let internal = match server.position() {
+        Some(PgErrorPosition::Internal { position, query }) => Some((position, query)),
+        _ => None,
+    };
+    // Where it knows the place, it tells what it was running beside that, and else in the context.
+    let ran =
+        internal.map_or_else(|| context.split_once("SQL statement \"").map_or("", |(_, ran)| ran), |at| at.1);
+    if let Some(plan) = KeptPlan::of(ran)
+        && let Some(statement) = statements.get(plan.statement)
+    {
+        return match internal {
+            Some((position, _)) => {
+                let offset = byte_offset(statement.sql(), position.saturating_sub(plan.before));
+                with_place(script, error, statement.range().start + offset)
+            }
+            None => script.at(plan.statement, failed(RUN, error)),
+        };
+    }
+    if let Some((position, query)) = internal
         && let Some(statement) = statements.iter().find(|statement| statement.sql() == query)
     {
         let offset = statement.range().start + byte_offset(query, position);
         return with_place(script, error, offset);
     }
-    let context = server.r#where().unwrap_or_default();
     let statement = match statements {
         [_] => Some(0),
         _ => statements
@@ -60,6 +78,26 @@ pub(super) fn script_error(script: &SqlScript, error: sqlx::Error) -> Error {
             let origin = script.origin();
             failed(RUN, error).with("projection", &origin.projection).with("in", &origin.name)
         }
+    }
+}
+
+/// A statement that ran by a plan that the session keeps, see `0009_keep_plans.sql`.
+#[derive(Debug, PartialEq, Eq)]
+struct KeptPlan {
+    /// Its number in the script.
+    statement: usize,
+    /// Characters before it in what the server counts places in, whether it prepares or runs it.
+    before: usize,
+}
+
+impl KeptPlan {
+    /// Of what the server was running: it makes the plan, or it uses it.
+    fn of(ran: &str) -> Option<Self> {
+        let after = ran.strip_prefix("EXECUTE hw_").or_else(|| ran.strip_prefix("PREPARE hw_"))?;
+        let (number, rest) = after.split_once('_')?;
+        let name = "hw_".len() + number.len() + "_".len() + rest.find(['"', ' ']).unwrap_or(rest.len());
+        let statement = number.parse::<usize>().ok()?.checked_sub(1)?;
+        Some(Self { statement, before: "PREPARE ".len() + name + " AS ".len() })
     }
 }
 
@@ -96,6 +134,19 @@ fn byte_offset(text: &str, character: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f_5_the_name_of_a_plan_tells_which_statement_it_was() {
+        let before = "PREPARE hw_2_abc_3 AS ".len();
+        for ran in
+            ["PREPARE hw_2_abc_3 AS INSERT INTO t SELECT 1", "EXECUTE hw_2_abc_3", "EXECUTE hw_2_abc_3\"\nPL"]
+        {
+            assert_eq!(KeptPlan::of(ran), Some(KeptPlan { statement: 1, before }), "{ran}");
+        }
+        for other in ["", "INSERT INTO t SELECT 1", "EXECUTE mine"] {
+            assert_eq!(KeptPlan::of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn f_5_the_server_counts_characters() {

@@ -77,9 +77,9 @@ async fn pass<U: UnitOfWork>(
         }
     }
     if failed.is_some() {
-        segments.failed(events.len())
+        segments.found()
     } else {
-        segments.clean()
+        segments.passed(events.len())
     }
     let next = ProjectionState { scanned: events.last().map(RecordedEvent::position), ..read.state.clone() };
     unit.commit(&read.state, &next).await?;

@@ -162,9 +162,6 @@ async fn events<U: UnitOfWork>(
     }
     .run(&mut unit, fresh, &mut segments)
     .await?;
-    if !isolated.had_failures && whole_piece {
-        segments.clean();
-    }
     let complete = whole_piece && isolated.settled == fresh.len();
     let bound = if complete { piece.scanned() } else { fresh.last().map(RecordedEvent::position) };
     let next = next_state(state, fresh, isolated.settled, bound);
@@ -241,7 +238,7 @@ async fn whole_range<U: UnitOfWork>(
     }
     unit.commit(state, &next).await?;
     let mut segments = batch.segments;
-    segments.clean();
+    segments.passed(usize::try_from(range.events).unwrap_or(usize::MAX));
     Ok(BatchOutcome::Committed(Box::new(Committed {
         state: next,
         applied: range.events,

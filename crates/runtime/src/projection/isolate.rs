@@ -7,8 +7,8 @@
 //! * A projection that knows the culprit's index is run again up to before it, and the culprit alone.
 //! * Set-based SQL does not know: the slice is halved, left to right. What passed stays; if the left half passed
 //!   whole, the culprit must be in the right one, which is halved again without another try.
-//! * After a failure the rest is cut into segments (`policy::Segments`), so that the next culprit costs one
-//!   segment and not the batch.
+//! * What is left is cut into segments (`policy::Segments`), as long as culprits let expect, so that the next one
+//!   costs one segment and not the batch.
 
 use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
 use highwater_core::policy::{Action, Class, DIFFERENT_EVENTS, OnFailure, Segments, decide, is_outage};
@@ -139,7 +139,16 @@ impl<Tx: Send> Isolation<'_, Tx> {
         run.all().await?;
         let mut result = run.result;
         result.whole_only = result.had_failures && result.failed.is_empty() && result.halted == Halted::No;
+        if result.whole_only {
+            segments.failed_as_a_whole();
+        }
         Ok(result)
+    }
+}
+
+fn push(pending: &mut Vec<Slice>, from: usize, to: usize) {
+    if from < to {
+        pending.push(Slice { from, to, suspect_if: None });
     }
 }
 
@@ -159,7 +168,7 @@ struct Run<'r, 'a, U: UnitOfWork> {
 impl<U: UnitOfWork> Run<'_, '_, U> {
     async fn all(&mut self) -> Result<(), Error> {
         let mut pending = Vec::new();
-        self.push_segments(&mut pending, 0, self.events.len());
+        push(&mut pending, 0, self.events.len());
         while let Some(slice) = pending.pop() {
             if self.subtransactions >= MAX_SUBTRANSACTIONS
                 || (slice.from > 0 && self.isolation.environment.clock.now() >= self.isolation.deadline)
@@ -167,10 +176,11 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                 self.result.halted = Halted::Prefix;
                 return Ok(());
             }
+            let slice = self.with_what_follows(slice, &mut pending);
+            let slice = self.cut(slice, &mut pending);
             if self.held(&slice).await? {
                 continue;
             }
-            let slice = self.with_what_follows(slice, &mut pending);
             self.slice(slice, &mut pending).await?;
             if self.result.halted != Halted::No {
                 return Ok(());
@@ -179,22 +189,21 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         Ok(())
     }
 
-    /// Cuts `[from, to)` into segments; the last one is pushed first, so that the first is popped first. An
-    /// event of a parked stream stands alone, since it is held and not applied.
-    fn push_segments(&self, pending: &mut Vec<Slice>, from: usize, to: usize) {
-        let mut slices = Vec::new();
-        let mut start = from;
-        while start < to {
-            let longest = to.min(start + self.segments.size(to - start).max(1));
-            let end = if self.is_parked(start) {
-                start + 1
-            } else {
-                (start + 1..longest).find(|&at| self.is_parked(at)).unwrap_or(longest)
-            };
-            slices.push(Slice { from: start, to: end, suspect_if: None });
-            start = end;
+    /// Leaves of a slice what is one segment; the rest is for later. An event of a parked stream stands alone, since
+    /// it is held and not applied. A slice that is known to hold a culprit is halved instead.
+    fn cut(&self, slice: Slice, pending: &mut Vec<Slice>) -> Slice {
+        let length = slice.to - slice.from;
+        if slice.suspect_if == Some(self.failures) {
+            return slice;
         }
-        pending.extend(slices.into_iter().rev());
+        let longest = slice.from + self.segments.size(length);
+        let end = if self.is_parked(slice.from) {
+            slice.from + 1
+        } else {
+            (slice.from + 1..longest).find(|&at| self.is_parked(at)).unwrap_or(longest)
+        };
+        push(pending, end, slice.to);
+        Slice { to: end, ..slice }
     }
 
     fn is_parked(&self, at: usize) -> bool {
@@ -233,20 +242,18 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
             Applied::Done => {
                 self.result.applied += length as u64;
                 self.result.settled = slice.to;
+                self.segments.passed(length);
                 self.recover(&slice).await
             }
             Applied::Undone(failure) if length == 1 => self.judge(slice.from, failure).await,
             Applied::Undone(failure) => {
                 self.result.had_failures = true;
-                self.segments.failed(self.events.len());
                 match failure.index().filter(|&index| index < length) {
                     Some(index) => {
                         let culprit = slice.from + index;
-                        self.push_segments(pending, culprit + 1, slice.to);
-                        pending.push(Slice { from: culprit, to: culprit + 1, suspect_if: None });
-                        if index > 0 {
-                            pending.push(Slice { from: slice.from, to: culprit, suspect_if: None });
-                        }
+                        push(pending, culprit + 1, slice.to);
+                        push(pending, culprit, culprit + 1);
+                        push(pending, slice.from, culprit);
                     }
                     None => self.halve(slice, pending),
                 }
@@ -269,7 +276,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
     fn halve(&self, slice: Slice, pending: &mut Vec<Slice>) {
         let middle = slice.from + (slice.to - slice.from) / 2;
         pending.push(Slice { from: middle, to: slice.to, suspect_if: Some(self.failures) });
-        pending.push(Slice { from: slice.from, to: middle, suspect_if: None });
+        push(pending, slice.from, middle);
     }
 
     async fn try_slice(&mut self, slice: &Slice, keep: Keep) -> Result<Applied, Error> {
@@ -301,10 +308,12 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
     async fn judge(&mut self, at: usize, failure: Failure) -> Result<(), Error> {
         self.result.had_failures = true;
         self.failures += 1;
-        self.segments.failed(self.events.len());
         let isolation = self.isolation;
         let before = isolation.before.filter(|_| at == 0);
         let earlier = before.map_or(0, |before| before.attempts);
+        if earlier == 0 {
+            self.segments.found();
+        }
         let attempts =
             if isolation.attempt_recorded && at == 0 { earlier.max(1) } else { earlier.saturating_add(1) };
         let decided = isolation.environment.classifier.failure(&failure);

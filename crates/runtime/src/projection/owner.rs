@@ -242,10 +242,9 @@ impl<'r, S: ReadModelStore> Owner<'r, S> {
 
     fn may_take_a_range(&self) -> bool {
         let settings = &self.runner.definition.settings;
-        let optimistic = self.segments.size(settings.max_range_batch) == settings.max_range_batch;
         self.runner.definition.projection.takes_ranges()
             && self.runner.definition.may_read_the_log()
-            && optimistic
+            && self.segments.expect_none()
             && self.one_by_one == 0
             && settings.savepoint == SavepointMode::Optimistic
             && settings.on_failure != OnFailure::ParkStream

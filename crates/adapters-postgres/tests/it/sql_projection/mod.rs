@@ -2,6 +2,7 @@
 
 mod check;
 mod cuts;
+mod kept_plans;
 mod parameters;
 mod payloads;
 mod read_model;
