@@ -2,18 +2,20 @@
 -- and a small slice is nearly nothing else.
 
 -- Runs the statement of this number of an `apply`. Its plan stays with the session, and is made anew
--- * for slices of another order of magnitude, and after some uses: it is made for what the tables hold at the time;
+-- * for slices of another order of magnitude, and after a while: it is made for what the tables hold at the time;
 -- * by the server itself, when a table, a view or its statistics have changed.
 -- What is not one of the verbs that can be prepared, and what only a check may run, is planned each time.
 CREATE FUNCTION highwater.sql_run(events_key text, number int, statement text, width bigint) RETURNS void
 LANGUAGE plpgsql AS $function$
 DECLARE
-    -- How often a plan is used.
+    -- How often and for how long a plan is used at least.
     uses CONSTANT bigint := 20;
+    age CONSTANT interval := '100 milliseconds';
     -- How many plans a session keeps.
     most CONSTANT bigint := 32;
     plan text;
     used bigint;
+    made timestamptz;
     kept bigint;
     oldest text;
 BEGIN
@@ -22,8 +24,8 @@ BEGIN
         RETURN;
     END IF;
     plan := 'hw_' || number || '_' || md5(events_key || statement) || '_' || length(width::text);
-    SELECT p.generic_plans INTO used FROM pg_catalog.pg_prepared_statement() AS p WHERE p.name = plan;
-    IF used >= uses THEN
+    SELECT p.generic_plans, p.prepare_time INTO used, made FROM pg_catalog.pg_prepared_statement() AS p WHERE p.name = plan;
+    IF used >= uses AND clock_timestamp() - made >= age THEN
         EXECUTE 'DEALLOCATE ' || plan;
         used := NULL;
     END IF;

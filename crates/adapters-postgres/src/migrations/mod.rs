@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("0007_move_state.sql"),
     include_str!("0008_lock_state.sql"),
     include_str!("0009_keep_plans.sql"),
+    include_str!("0010_search.sql"),
 ];
 
 /// The version of the tables that this program works with.

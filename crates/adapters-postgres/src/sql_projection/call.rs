@@ -14,6 +14,7 @@ use super::source::{EventsQuery, Source};
 pub(super) struct Calls {
     range: Statement,
     slice: Statement,
+    until: Statement,
     events: Statement,
     /// What a session was given stays there for the next slice. Not behind a pooler, where the next transaction of
     /// the session is somebody else's.
@@ -39,6 +40,7 @@ impl Calls {
                 "SELECT highwater.sql_apply_slice($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
                  $15, $16, $17, $18, $19, $20)",
             ),
+            until: schema.sql("SELECT highwater.sql_apply_until($1, $2, $3, $4, $5, $6, $7, $8, $9)"),
             events: schema.sql("SELECT highwater.sql_events($1, $2, $3)"),
             keep,
         }
@@ -62,6 +64,31 @@ impl Calls {
             .bind(work.apply.map(|(statements, _)| statements))
             .bind(work.on.map(|on| &on.name))
             .bind(work.on.map(|on| &on.definition))
+            .bind(self.keep)
+            .fetch_one(connection)
+            .await
+    }
+
+    /// Applies the events of the log at these places, which lie behind `after`, until one cannot be applied.
+    pub(super) async fn until(
+        &self,
+        connection: &mut PgConnection,
+        after: Bound,
+        places: &[Bound],
+        known: bool,
+        (statements, events): (&[String], &EventsQuery),
+    ) -> Result<Answer, sqlx::Error> {
+        let positions: Vec<i64> = places.iter().map(|place| place.position).collect();
+        let offsets: Vec<i32> = places.iter().map(|place| place.offset).collect();
+        sqlx::query_scalar(self.until.safe())
+            .bind(after.position)
+            .bind(after.offset)
+            .bind(positions)
+            .bind(offsets)
+            .bind(known)
+            .bind(&events.key)
+            .bind(&events.query)
+            .bind(statements)
             .bind(self.keep)
             .fetch_one(connection)
             .await

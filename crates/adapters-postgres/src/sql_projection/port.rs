@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use sqlx::PgConnection;
 
 use highwater_core::failure::Failure;
-use highwater_core::model::Partition;
-use highwater_core::ports::{ApplySlice, DynProjection};
+use highwater_core::model::{Partition, RecordedEvent};
+use highwater_core::ports::{ApplySlice, DynProjection, Until};
 
 use super::projection::SqlProjection;
 
@@ -17,6 +17,19 @@ use super::projection::SqlProjection;
 impl DynProjection<PgConnection> for SqlProjection {
     async fn apply_slice(&self, slice: ApplySlice<'_>, tx: &mut PgConnection) -> Result<(), Failure> {
         caught(self.apply_on(tx, slice)).await
+    }
+
+    fn finds_culprits(&self) -> bool {
+        self.ranges()
+    }
+
+    async fn apply_until(
+        &self,
+        events: &[RecordedEvent],
+        known: bool,
+        tx: &mut PgConnection,
+    ) -> Result<Until, Failure> {
+        caught(self.apply_until_on(tx, events, known)).await
     }
 
     async fn setup(&self, tx: &mut PgConnection) -> Result<(), Failure> {
@@ -48,6 +61,6 @@ impl DynProjection<PgConnection> for SqlProjection {
     }
 }
 
-async fn caught(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)))
 }

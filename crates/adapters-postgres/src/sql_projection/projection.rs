@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use highwater_core::error::{Error, ErrorKind};
 use highwater_core::failure::Failure;
 use highwater_core::model::{Filter, Partition, ProjectionName, RecordedEvent};
-use highwater_core::ports::ApplySlice;
+use highwater_core::ports::{ApplySlice, Until};
 use highwater_core::sql::{SqlProblem, SqlProjectionDef, SqlScript, Statement};
 
 use crate::database::Database;
@@ -23,7 +23,7 @@ use super::ddl::created_tables;
 use super::on_function::{OnEntry, OnFunction};
 use super::raised::Raised;
 use super::read_model;
-use super::run_error::{RUN, is_from_entries, raised_error, script_error};
+use super::run_error::{RUN, caught_error, is_from_entries, raised_error, script_error};
 use super::slice::Slice;
 use super::source::{EventsQuery, Source};
 use super::table_name::TableName;
@@ -287,6 +287,37 @@ impl SqlProjection {
         self.judged(answer, events, on)
     }
 
+    /// As far as the events can be applied; the server finds the one that cannot.
+    pub(super) async fn apply_until_on(
+        &self,
+        connection: &mut PgConnection,
+        events: &[RecordedEvent],
+        known: bool,
+    ) -> Result<Until, Failure> {
+        let (Some(apply), [first, ..]) = (self.work_of_apply(&self.over_log), events) else {
+            return Ok(Until::All);
+        };
+        let places: Vec<Bound> = events.iter().map(|event| Bound::at(event.position())).collect();
+        let after = Bound::before(first.position());
+        match self.calls.until(connection, after, &places, known, apply).await {
+            Ok(None) => Ok(Until::All),
+            Ok(Some(until)) => self.found(until).ok_or_else(not_understood),
+            Err(error) => self.judged(Err(error), events, None).map(|()| Until::All),
+        }
+    }
+
+    /// Where the server has stopped, see `0010_search.sql`.
+    fn found(&self, until: Vec<Option<String>>) -> Option<Until> {
+        let mut until = until.into_iter();
+        let index = until.next()??.parse().ok()?;
+        let Some(code) = until.next() else { return Some(Until::Before { index, failure: None }) };
+        let (code, message, hint) = (code?, until.next()??, until.next()?);
+        let context = until.next()?.unwrap_or_default();
+        let raised = Raised::with_hint(code, message, hint);
+        let error = caught_error(&self.apply.as_ref()?.script, &context, raised);
+        Some(Until::Before { index, failure: Some(Failure::new(error).at(index)) })
+    }
+
     fn work_of_apply<'w>(&'w self, events: &'w EventsQuery) -> Option<(&'w [String], &'w EventsQuery)> {
         self.apply.as_ref().map(|apply| (apply.statements.as_slice(), events))
     }
@@ -320,9 +351,7 @@ impl SqlProjection {
                 }));
             }
         };
-        Err(failed.unwrap_or_else(|| {
-            Failure::new(Error::new(ErrorKind::Corrupt, "read what an event failed with"))
-        }))
+        Err(failed.unwrap_or_else(not_understood))
     }
 
     /// What an event failed with; see `on_function` for the answer.
@@ -336,8 +365,7 @@ impl SqlProjection {
         let number: usize = failed.next()??.parse().ok()?;
         let statement = failed.next()?;
         let (code, message) = (failed.next()??, failed.next()??);
-        let hint = failed.next()?.filter(|hint| !hint.is_empty());
-        let raised = Raised::new(code, hint.map_or(message.clone(), |hint| format!("{message}: {hint}")));
+        let raised = Raised::with_hint(code, message, failed.next()?);
         let Some(statement) = statement else { return Some(Failure::new(raised)) };
         let (entry, statement) = *on.statements.get(statement.parse::<usize>().ok()?)?;
         let mut with_entry =
@@ -346,4 +374,8 @@ impl SqlProjection {
         let error = raised_error(&self.on[entry].script, statement, raised);
         Some(Failure::new(error).at(index))
     }
+}
+
+fn not_understood() -> Failure {
+    Failure::new(Error::new(ErrorKind::Corrupt, "read what an event failed with"))
 }

@@ -15,6 +15,14 @@ impl Raised {
         Self { code, message }
     }
 
+    /// With what the server advises, which is often nothing.
+    pub(super) fn with_hint(code: String, message: String, hint: Option<String>) -> Self {
+        match hint.filter(|hint| !hint.is_empty()) {
+            Some(hint) => Self::new(code, format!("{message}: {hint}")),
+            None => Self::new(code, message),
+        }
+    }
+
     /// The SQLSTATE.
     #[must_use]
     pub fn code(&self) -> &str {

@@ -40,45 +40,53 @@ pub(super) fn statement_error(script: &SqlScript, statement: usize, error: sqlx:
 /// The error of one of the statements of a script that ran inside the server.
 pub(super) fn script_error(script: &SqlScript, error: sqlx::Error) -> Error {
     let Some(server) = server_error(&error) else { return failed(RUN, error) };
-    let statements = script.statements();
-    let context = server.r#where().unwrap_or_default();
-    let internal = match server.position() {
-        Some(PgErrorPosition::Internal { position, query }) => Some((position, query)),
-        _ => None,
-    };
-    // Where it knows the place, it tells what it was running beside that, and else in the context.
-    let ran =
-        internal.map_or_else(|| context.split_once("SQL statement \"").map_or("", |(_, ran)| ran), |at| at.1);
-    if let Some(plan) = KeptPlan::of(ran)
-        && let Some(statement) = statements.get(plan.statement)
+    if let Some(PgErrorPosition::Internal { position, query }) = server.position()
+        && let Some(offset) = offset_in(script, query, position)
     {
-        return match internal {
-            Some((position, _)) => {
-                let offset = byte_offset(statement.sql(), position.saturating_sub(plan.before));
-                with_place(script, error, statement.range().start + offset)
-            }
-            None => script.at(plan.statement, failed(RUN, error)),
-        };
-    }
-    if let Some((position, query)) = internal
-        && let Some(statement) = statements.iter().find(|statement| statement.sql() == query)
-    {
-        let offset = statement.range().start + byte_offset(query, position);
         return with_place(script, error, offset);
     }
-    let statement = match statements {
-        [_] => Some(0),
-        _ => statements
-            .iter()
-            .position(|statement| context.contains(&format!("SQL statement \"{}\"", statement.sql()))),
-    };
-    match statement {
+    match statement_in(script, server.r#where().unwrap_or_default()) {
         Some(statement) => script.at(statement, failed(RUN, error)),
-        None => {
-            let origin = script.origin();
-            failed(RUN, error).with("projection", &origin.projection).with("in", &origin.name)
-        }
+        None => without_place(script, failed(RUN, error)),
     }
+}
+
+/// The same of what was caught in the server, with its context.
+pub(super) fn caught_error(script: &SqlScript, context: &str, raised: Raised) -> Error {
+    match statement_in(script, context) {
+        Some(statement) => raised_error(script, statement, raised),
+        None => without_place(script, of_raised(&raised)).because(raised),
+    }
+}
+
+fn without_place(script: &SqlScript, error: Error) -> Error {
+    let origin = script.origin();
+    error.with("projection", &origin.projection).with("in", &origin.name)
+}
+
+/// Where in the script it is that the server means, if it was running one of its statements.
+fn offset_in(script: &SqlScript, query: &str, position: usize) -> Option<usize> {
+    let statements = script.statements();
+    let (statement, position) = match KeptPlan::of(query) {
+        Some(plan) => (statements.get(plan.statement)?, position.saturating_sub(plan.before)),
+        None => (statements.iter().find(|statement| statement.sql() == query)?, position),
+    };
+    Some(statement.range().start + byte_offset(statement.sql(), position))
+}
+
+/// Which statement of the script was run, by the context of an error.
+fn statement_in(script: &SqlScript, context: &str) -> Option<usize> {
+    let statements = script.statements();
+    if statements.len() == 1 {
+        return Some(0);
+    }
+    let mut ran = context.split("SQL statement \"").skip(1);
+    let kept = ran.find_map(KeptPlan::of).map(|plan| plan.statement);
+    kept.filter(|statement| *statement < statements.len()).or_else(|| {
+        statements
+            .iter()
+            .position(|statement| context.contains(&format!("SQL statement \"{}\"", statement.sql())))
+    })
 }
 
 /// A statement that ran by a plan that the session keeps, see `0009_keep_plans.sql`.
@@ -103,9 +111,13 @@ impl KeptPlan {
 
 /// The error of a statement for one event that was caught in the server.
 pub(super) fn raised_error(script: &SqlScript, statement: usize, raised: Raised) -> Error {
-    let kind = kind_of(by_sqlstate(raised.code()));
-    let error = script.at(statement, Error::new(kind, RUN).code(raised.code()));
-    if kind == ErrorKind::TransactionEnded { error.with("what to do", ENDED) } else { error }.because(raised)
+    let error = script.at(statement, of_raised(&raised));
+    let ended = error.kind() == ErrorKind::TransactionEnded;
+    if ended { error.with("what to do", ENDED) } else { error }.because(raised)
+}
+
+fn of_raised(raised: &Raised) -> Error {
+    Error::new(kind_of(by_sqlstate(raised.code())), RUN).code(raised.code())
 }
 
 /// What the server has against a place of a script.

@@ -38,7 +38,7 @@ pub use owned_checkpoints::{GroupClaim, GroupOwner, OwnedAdvance, OwnedCheckpoin
 pub use persist_target::PersistTarget;
 pub use persistence_observer::{PersistenceObserver, PersistenceSeen};
 pub use persistent_subscription::{Consumer, Delivery, GroupKey, Nack, Receipt, Subscriptions};
-pub use projection::{ApplySlice, DynProjection, Projection};
+pub use projection::{ApplySlice, DynProjection, Projection, Until};
 pub use projection_control::{FailedQuery, Owner, ProjectionControl};
 pub use read_model_store::{Acquired, Claim, Locked, Membership, ReadModelStore, TableTaken, UnitOfWork};
 pub use rng::Jitter;

@@ -118,6 +118,21 @@ impl ApplySlice<'_> {
     }
 }
 
+/// How far a slice was applied.
+#[derive(Debug)]
+pub enum Until {
+    /// To its end.
+    All,
+    /// To the event of this number, counted from 0, which is not applied.
+    Before {
+        /// The number.
+        index: usize,
+        /// What it fails with when it stands alone. `None`: the events have failed together, and those before it have
+        /// passed.
+        failure: Option<Failure>,
+    },
+}
+
 /// A projection behind a pointer, called once per slice: what the runtime drives. Implemented for every
 /// [`Projection`]; implement it by hand only for a projection that works on ranges inside the database.
 #[async_trait]
@@ -127,6 +142,28 @@ pub trait DynProjection<Tx: Send>: Send + Sync {
     /// # Errors
     /// The failure, with the culprit's index where it is known.
     async fn apply_slice(&self, slice: ApplySlice<'_>, tx: &mut Tx) -> Result<(), Failure>;
+
+    /// Whether `apply_until` finds the event that cannot be applied by itself, sooner than the runner would by
+    /// halving slices. The default is no.
+    fn finds_culprits(&self) -> bool {
+        false
+    }
+
+    /// As [`DynProjection::apply_slice`], for events of which one probably cannot be applied: those before it are
+    /// applied, and it leaves nothing. `known`: they cannot be applied together. Called where
+    /// [`DynProjection::finds_culprits`] says so, and the slice is contiguous.
+    ///
+    /// # Errors
+    /// What says nothing of a single event; then nothing of the slice counts, and the runner halves it.
+    async fn apply_until(
+        &self,
+        events: &[RecordedEvent],
+        known: bool,
+        tx: &mut Tx,
+    ) -> Result<Until, Failure> {
+        let _unused = known;
+        self.apply_slice(ApplySlice::Events { events, contiguous: true }, tx).await.map(|()| Until::All)
+    }
 
     /// See [`Projection::setup`].
     ///

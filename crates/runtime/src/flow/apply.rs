@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use highwater_core::ports::{ApplySlice, Clock, DynProjection, UnitOfWork};
+use highwater_core::model::RecordedEvent;
+use highwater_core::ports::{ApplySlice, Clock, DynProjection, UnitOfWork, Until};
 use highwater_core::{Error, ErrorKind, Failure, Verdict};
 
 /// How a slice went.
@@ -51,9 +52,38 @@ pub async fn apply<U: UnitOfWork>(
             }
         }
     };
+    Ok(match concluded(unit, outcome, keep).await? {
+        Ok(()) => Applied::Done,
+        Err(failure) => Applied::Undone(failure),
+    })
+}
+
+/// Applies events as far as that goes, by a projection that finds the one that cannot be applied, see
+/// [`DynProjection::apply_until`]. After a failure nothing of it is left.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_until<U: UnitOfWork>(
+    unit: &mut U,
+    projection: &dyn DynProjection<U::Tx>,
+    events: &[RecordedEvent],
+    known: bool,
+) -> Result<Result<Until, Failure>, Error> {
+    unit.savepoint().await?;
+    unit.statement_timeout(None).await?;
+    let outcome = projection.apply_until(events, known, unit.tx()).await;
+    concluded(unit, outcome, Keep::Yes).await
+}
+
+/// The end of the savepoint: what passed is kept if that is wanted and possible.
+async fn concluded<U: UnitOfWork, T>(
+    unit: &mut U,
+    outcome: Result<T, Failure>,
+    keep: Keep,
+) -> Result<Result<T, Failure>, Error> {
     let outcome = match outcome {
-        Ok(()) if keep == Keep::Yes => match unit.release().await {
-            Ok(()) => return Ok(Applied::Done),
+        Ok(passed) if keep == Keep::Yes => match unit.release().await {
+            Ok(()) => return Ok(Ok(passed)),
             Err(error) if belongs_to_the_slice(&error) => Err(Failure::new(error)),
             Err(error) => return Err(error),
         },
@@ -61,13 +91,10 @@ pub async fn apply<U: UnitOfWork>(
     };
     unit.rollback_to().await?;
     unit.release().await?;
-    match outcome {
-        Ok(()) => Ok(Applied::Done),
-        Err(failure) if ended_the_transaction(&failure) => {
-            Ok(Applied::Undone(failure.verdict(Verdict::Stop)))
-        }
-        Err(failure) => Ok(Applied::Undone(failure)),
-    }
+    Ok(outcome.map_err(|failure| match ended_the_transaction(&failure) {
+        true => failure.verdict(Verdict::Stop),
+        false => failure,
+    }))
 }
 
 fn timed_out(limit: Duration) -> Failure {

@@ -6,18 +6,19 @@
 //!
 //! * A projection that knows the culprit's index is run again up to before it, and the culprit alone.
 //! * Set-based SQL does not know: the slice is halved, left to right. What passed stays; if the left half passed
-//!   whole, the culprit must be in the right one, which is halved again without another try.
+//!   whole, the culprit must be in the right one, which is halved again without another try. A projection that can do
+//!   the same where its events are is left to it.
 //! * What is left is cut into segments (`policy::Segments`), as long as culprits let expect, so that the next one
 //!   costs one segment and not the batch.
 
 use highwater_core::model::{FailedEvent, FailedState, ProjectionState, RecordedEvent};
 use highwater_core::policy::{Action, Class, DIFFERENT_EVENTS, OnFailure, Segments, decide, is_outage};
-use highwater_core::ports::{ApplySlice, DynProjection, Moment, UnitOfWork};
+use highwater_core::ports::{ApplySlice, DynProjection, Moment, UnitOfWork, Until};
 use highwater_core::settings::ProjectionSettings;
 use highwater_core::{Error, Failure};
 
 use crate::environment::Environment;
-use crate::flow::apply::{Applied, Keep, apply};
+use crate::flow::apply::{Applied, Keep, apply, apply_until};
 use crate::flow::dead_letter::{Attempt, failed_event, record};
 
 /// Subtransactions of one transaction at most: then the prefix is committed (E-19).
@@ -234,19 +235,50 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
 
     async fn slice(&mut self, slice: Slice, pending: &mut Vec<Slice>) -> Result<(), Error> {
         let length = slice.to - slice.from;
-        if length > 1 && slice.suspect_if == Some(self.failures) {
+        let known = length > 1 && slice.suspect_if == Some(self.failures);
+        let expected = known || (length > 1 && !self.segments.expect_none());
+        let search = expected && self.finds_culprits();
+        if known && !search {
             self.halve(slice, pending);
             return Ok(());
         }
-        match self.try_slice(&slice, Keep::Yes).await? {
-            Applied::Done => {
+        let applied = if search {
+            self.search(&slice, known).await?
+        } else {
+            match self.try_slice(&slice, Keep::Yes).await? {
+                Applied::Done => Ok(Until::All),
+                Applied::Undone(failure) => Err(failure),
+            }
+        };
+        match applied {
+            Ok(Until::All) => {
                 self.result.applied += length as u64;
                 self.result.settled = slice.to;
                 self.segments.passed(length);
                 self.recover(&slice).await
             }
-            Applied::Undone(failure) if length == 1 => self.judge(slice.from, failure).await,
-            Applied::Undone(failure) => {
+            Ok(Until::Before { index, failure }) => {
+                let culprit = slice.from + index;
+                self.result.applied += index as u64;
+                self.result.had_failures = true;
+                self.segments.passed(index);
+                if index > 0 {
+                    self.result.settled = culprit;
+                    self.recover(&slice).await?;
+                }
+                match failure {
+                    Some(failure) => {
+                        push(pending, culprit + 1, slice.to);
+                        self.judge(culprit, failure).await
+                    }
+                    None => {
+                        push(pending, culprit, slice.to);
+                        Ok(())
+                    }
+                }
+            }
+            Err(failure) if length == 1 => self.judge(slice.from, failure).await,
+            Err(failure) => {
                 self.result.had_failures = true;
                 match failure.index().filter(|&index| index < length) {
                     Some(index) => {
@@ -254,6 +286,9 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                         push(pending, culprit + 1, slice.to);
                         push(pending, culprit, culprit + 1);
                         push(pending, slice.from, culprit);
+                    }
+                    None if !search && self.finds_culprits() => {
+                        pending.push(Slice { suspect_if: Some(self.failures), ..slice });
                     }
                     None => self.halve(slice, pending),
                 }
@@ -294,6 +329,17 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
             keep,
         )
         .await
+    }
+
+    fn finds_culprits(&self) -> bool {
+        self.isolation.contiguous && self.isolation.projection.finds_culprits()
+    }
+
+    /// Leaves the search to the projection.
+    async fn search(&mut self, slice: &Slice, known: bool) -> Result<Result<Until, Failure>, Error> {
+        let events = &self.events[slice.from..slice.to];
+        self.subtransactions += 2 + events.len().ilog2();
+        apply_until(self.unit, self.isolation.projection, events, known).await
     }
 
     /// The row of an event that had failed before goes with the transaction that applies it (E-18).

@@ -8,7 +8,7 @@ use highwater_core::ports::{FailedQuery, ProjectionControl};
 use highwater_core::settings::SavepointMode;
 use proptest::prelude::*;
 
-use crate::world::World;
+use crate::world::{Culprit, World};
 
 fn fine(event: &RecordedEvent) -> bool {
     event.event_type() == "Fine"
@@ -32,9 +32,9 @@ const PLACES: [&[&str]; 5] = [
 #[tokio::test(start_paused = true)]
 async fn e_15_retry_in_order_parks_a_permanent_failure_and_goes_on() {
     for types in PLACES {
-        for hides_the_culprit in [false, true] {
+        for culprit in [Culprit::Named, Culprit::Hidden, Culprit::Found] {
             let mut world = world(OnFailure::RetryInOrder);
-            world.ledger.hides_the_culprit = hides_the_culprit;
+            world.ledger.culprit = culprit;
             world.append(types).await;
             world.run().await;
             world.assert_exactly(fine);
@@ -342,7 +342,13 @@ async fn a_stated_skip_leaves_a_record_and_no_letter() {
 }
 
 /// What is applied, and what failed how, is the same for every way of finding the culprit.
-fn outcome(types: &[&str], on_failure: OnFailure, mode: SavepointMode, hides: bool, batch: usize) -> Outcome {
+fn outcome(
+    types: &[&str],
+    on_failure: OnFailure,
+    mode: SavepointMode,
+    culprit: Culprit,
+    batch: usize,
+) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -351,7 +357,7 @@ fn outcome(types: &[&str], on_failure: OnFailure, mode: SavepointMode, hides: bo
         world.settings.min_batch = batch;
         world.settings.batch = batch;
         world.settings.max_batch = batch;
-        world.ledger.hides_the_culprit = hides;
+        world.ledger.culprit = culprit;
         for (n, kind) in types.iter().enumerate() {
             world.append_in(&format!("s-{}", n % 5), &[kind]).await;
         }
@@ -390,10 +396,10 @@ proptest! {
         ],
         batch in 1_usize..70,
     ) {
-        let reference = outcome(&kinds, policy, SavepointMode::PerEvent, false, batch);
-        for hides in [false, true] {
-            let optimistic = outcome(&kinds, policy, SavepointMode::Optimistic, hides, batch);
-            prop_assert_eq!(&optimistic, &reference, "hides the culprit: {}", hides);
+        let reference = outcome(&kinds, policy, SavepointMode::PerEvent, Culprit::Named, batch);
+        for culprit in [Culprit::Named, Culprit::Hidden, Culprit::Found, Culprit::NotFound] {
+            let optimistic = outcome(&kinds, policy, SavepointMode::Optimistic, culprit, batch);
+            prop_assert_eq!(&optimistic, &reference, "the culprit is {:?}", culprit);
         }
     }
 }
@@ -482,11 +488,29 @@ async fn e_19_a_batch_that_fails_only_as_a_whole_is_counted_and_told() {
 async fn e_19_behind_a_culprit_what_is_left_is_applied_together_again() {
     let mut world = world(OnFailure::RecordAndContinue);
     (world.settings.min_batch, world.settings.batch, world.settings.max_batch) = (32, 32, 32);
-    world.ledger.hides_the_culprit = true;
+    world.ledger.culprit = Culprit::Hidden;
     world.append(&["Permanent"]).await;
     world.append(&["Fine"; 31]).await;
     let status = world.run().await;
     assert_eq!((status.applied, status.failed), (31, 1));
     let slices = world.ledger.slices.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(slices, 7, "32, 16, 8, 4, 2 and the culprit alone; then all that is behind it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_19_a_projection_that_finds_the_culprit_is_left_to_it() {
+    let mut world = world(OnFailure::RecordAndContinue);
+    (world.settings.min_batch, world.settings.batch, world.settings.max_batch) = (200, 200, 200);
+    world.ledger.culprit = Culprit::Found;
+    for _ in 0..4 {
+        world.append(&["Fine"; 99]).await;
+        world.append(&["Permanent"]).await;
+    }
+    let status = world.run().await;
+    assert_eq!((status.applied, status.failed), (396, 4));
+    world.assert_exactly(fine);
+    let searches = world.ledger.searches.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((4..=20).contains(&searches), "{searches}");
+    let all = world.ledger.slices.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(all - searches, 1, "beside them the first batch, which was expected to pass");
 }

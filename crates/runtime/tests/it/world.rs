@@ -9,8 +9,8 @@ use highwater_core::model::{
     FailedEvent, FailedState, Filter, Position, ProjectionKey, ProjectionName, ProjectionState, RecordedEvent,
 };
 use highwater_core::ports::{
-    AppendEvents, Clock, EventLog, FailedQuery, Moment, Observer, Projection, ProjectionControl,
-    ReadModelStore, Seen,
+    AppendEvents, ApplySlice, Clock, DynProjection, EventLog, FailedQuery, Moment, Observer, Projection,
+    ProjectionControl, ReadModelStore, Seen, Until,
 };
 use highwater_core::settings::ProjectionSettings;
 use highwater_core::{ErrorKind, Failure, OrVerdict};
@@ -35,8 +35,24 @@ pub(crate) struct Ledger {
     pub(crate) calls: Arc<AtomicU32>,
     /// How often `apply_batch` was.
     pub(crate) slices: Arc<AtomicU32>,
-    /// Does not say which event failed.
-    pub(crate) hides_the_culprit: bool,
+    /// Which event failed.
+    pub(crate) culprit: Culprit,
+    /// How often `apply_until` was called.
+    pub(crate) searches: Arc<AtomicU32>,
+}
+
+/// What a projection tells of the event that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Culprit {
+    /// It says which it is.
+    #[default]
+    Named,
+    /// It does not.
+    Hidden,
+    /// It does not, but finds it when it is asked.
+    Found,
+    /// It says that it can find it, and cannot.
+    NotFound,
 }
 
 impl Ledger {
@@ -82,7 +98,10 @@ impl Projection<MemoryTx> for Ledger {
         self.slices.fetch_add(1, Ordering::Relaxed);
         for (index, event) in events.iter().enumerate() {
             let applied = self.one(event, tx).await;
-            applied.map_err(|failure| if self.hides_the_culprit { failure } else { failure.at(index) })?;
+            applied.map_err(|failure| match self.culprit {
+                Culprit::Named => failure.at(index),
+                _ => failure,
+            })?;
         }
         Ok(())
     }
@@ -92,6 +111,65 @@ impl Projection<MemoryTx> for Ledger {
             tx.clear(table)?;
         }
         Ok(())
+    }
+}
+
+/// The ledger behind the pointer, which may find a `Permanent` event itself: it looks before it applies.
+struct Finds(Ledger);
+
+#[async_trait::async_trait]
+impl DynProjection<MemoryTx> for Finds {
+    async fn apply_slice(&self, slice: ApplySlice<'_>, tx: &mut MemoryTx) -> Result<(), Failure> {
+        self.0.apply_slice(slice, tx).await
+    }
+
+    fn finds_culprits(&self) -> bool {
+        true
+    }
+
+    async fn apply_until(
+        &self,
+        events: &[RecordedEvent],
+        known: bool,
+        tx: &mut MemoryTx,
+    ) -> Result<Until, Failure> {
+        self.0.searches.fetch_add(1, Ordering::Relaxed);
+        if self.0.culprit == Culprit::NotFound {
+            tx.increment("started", "nothing of it stays", 1)?;
+            return Err(Failure::new("it could not look"));
+        }
+        let found = events.iter().position(|event| event.event_type() == "Permanent");
+        let until = found.unwrap_or(events.len());
+        Projection::apply_batch(&self.0, &events[..until], tx).await?;
+        Ok(match found {
+            Some(index) => {
+                let error = highwater_core::Error::new(ErrorKind::Constraint, "apply one alone");
+                Until::Before { index, failure: Some(Failure::new(error).at(index)) }
+            }
+            // As one that halves them down to the last and blames nobody.
+            None if known => Until::Before { index: until, failure: None },
+            None => Until::All,
+        })
+    }
+
+    async fn setup(&self, tx: &mut MemoryTx) -> Result<(), Failure> {
+        DynProjection::setup(&self.0, tx).await
+    }
+
+    async fn check(&self, tx: &mut MemoryTx) -> Result<(), Failure> {
+        self.0.check(tx).await
+    }
+
+    async fn clear(&self, tx: &mut MemoryTx) -> Result<(), Failure> {
+        DynProjection::clear(&self.0, tx).await
+    }
+
+    fn takes_ranges(&self) -> bool {
+        false
+    }
+
+    fn creates(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -191,7 +269,10 @@ impl World {
             version: 1,
             filter: self.filter.clone(),
             sql_fingerprint: String::new(),
-            projection: Arc::new(self.ledger.clone()),
+            projection: match self.ledger.culprit {
+                Culprit::Named | Culprit::Hidden => Arc::new(self.ledger.clone()),
+                Culprit::Found | Culprit::NotFound => Arc::new(Finds(self.ledger.clone())),
+            },
             settings: self.settings.clone(),
         }
     }

@@ -51,6 +51,7 @@ async fn f_1_a_plan_is_kept_for_some_slices_and_then_made_anew() {
             running.apply(&log()[n..=n]).await.unwrap();
         }
         assert_eq!(plans(&mut running).await, ["1,1,20", "2,1,20"]);
+        running.world.execute("SELECT pg_sleep(0.15)").await;
         running.apply(&log()[20..21]).await.unwrap();
         assert_eq!(plans(&mut running).await, ["1,1,1", "2,1,1"], "what the tables hold has changed since");
         // of another order of magnitude
@@ -78,6 +79,21 @@ async fn f_5_an_error_names_its_statement_whether_its_plan_is_new_or_kept() {
         running.world.execute("ALTER TABLE sums ADD CHECK (n <> 1) NOT VALID").await;
         let failure = running.apply(&[one(1, r#"{"n":1}"#)]).await.unwrap_err();
         assert_eq!(error_of(&failure).kind(), ErrorKind::Constraint, "{failure}");
+        assert!(failure.message().contains("in apply.sql, line 4"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn f_5_an_error_from_a_trigger_names_the_statement_that_fired_it() {
+    let Some(mut world) = World::new().await else { return };
+    for def in both() {
+        let mut running = world.running(def, &log()).await;
+        let trigger = "CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ DECLARE n int; BEGIN SELECT 'x'::text::int INTO n; RETURN new; END $$;
+             CREATE TRIGGER odd BEFORE INSERT ON sums FOR EACH ROW EXECUTE FUNCTION odd()";
+        running.world.execute(trigger).await;
+        let failure = running.apply(&log()[..1]).await.unwrap_err();
+        assert_eq!(error_of(&failure).backend_code(), Some("22P02"));
         assert!(failure.message().contains("in apply.sql, line 4"), "{failure}");
     }
 }

@@ -9,5 +9,6 @@ mod read_model;
 mod relation;
 mod routing;
 mod sample;
+mod search;
 mod support;
 mod verify;
