@@ -35,6 +35,7 @@ const QUICK_FLUSHES: u32 = 3;
 
 const ONE: &str = "set_if_newer";
 const BENCHMARK: &str = "redis-benchmark -c 1 -P 1";
+const BARE: &str = "loop: the client library, bare";
 const POOL: &str = "loop: pool.get() a call";
 const FLUSHER: &str = "persistence worker";
 const PIPE: &str = "redis-cli --pipe";
@@ -162,10 +163,11 @@ impl<'b> Bench<'b> {
                 let calls = self.keys.calls(number, calls);
                 as_task(self.runtime, calls::product(self.store.clone(), calls))
             }),
+            self.calling(BARE, calls, move |number| {
+                as_task(self.runtime, calls::bare(self.server.url().to_owned(), self.names(number, calls)))
+            }),
             self.calling(POOL, calls, move |number| {
-                let calls = self.keys.calls(number, calls);
-                let calls = calls.iter().map(|(key, to)| (self.keys.name(key), to.commit().to_string()));
-                as_task(self.runtime, calls::pool(self.server.url().to_owned(), calls.collect()))
+                as_task(self.runtime, calls::pool(self.server.url().to_owned(), self.names(number, calls)))
             }),
         ];
         contestants.extend(self.by_program(BENCHMARK, calls, 1));
@@ -173,10 +175,18 @@ impl<'b> Bench<'b> {
             // How near one call at a time comes to a client without a runtime: a connection that many tasks share is
             // driven by a task of its own, to which a call goes and from which its answer comes.
             compare(ONE, BENCHMARK, Some(Goal::AtLeast(0.90))),
+            compare(BARE, BENCHMARK, None),
+            compare(ONE, BARE, None),
             compare(ONE, POOL, Some(Goal::AtLeast(2.0))),
             compare(POOL, BENCHMARK, None),
         ];
         self.race(sheet, "one at a time", &contestants, &comparisons)
+    }
+
+    /// Whole names and positions, for loops that know nothing of the product.
+    fn names(&self, number: RunNumber, calls: u32) -> Vec<(String, String)> {
+        let calls = self.keys.calls(number, calls);
+        calls.iter().map(|(key, to)| (self.keys.name(key), to.commit().to_string())).collect()
     }
 
     fn batches(&self, sheet: &mut Sheet<Conditions>) -> anyhow::Result<()> {

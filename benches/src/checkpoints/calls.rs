@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use highwater::redis::RedisCheckpoints;
 use highwater::redis::deadpool_redis::{Config, Runtime};
+use highwater::redis::redis::aio::ConnectionLike;
 use highwater::redis::redis::{self, Value};
 use highwater::{CheckpointStore, Position};
 
@@ -34,6 +35,32 @@ pub(super) async fn batches(
     Ok(watch.stop())
 }
 
+async fn advance(
+    connection: &mut impl ConnectionLike,
+    hash: &str,
+    name: &str,
+    commit: &str,
+) -> anyhow::Result<()> {
+    let words = set_call(hash, name, commit);
+    let called = redis::cmd(&words[0]).arg(&words[1..]).query_async(connection).await;
+    let answer: Value = called.context("move a checkpoint")?;
+    ensure!(matches!(answer, Value::Array(_)), "the script answers {answer:?}");
+    Ok(())
+}
+
+/// The client library alone: one connection that is shared, as the product's is, and nothing else.
+pub(super) async fn bare(url: String, names: Vec<(String, String)>) -> anyhow::Result<Run> {
+    let client = redis::Client::open(url).context("read the address")?;
+    let mut connection = client.get_multiplexed_async_connection().await.context("connect to Redis")?;
+    let hash = hash(SET);
+    let mut watch = Watch::start(names.len());
+    for (name, commit) in &names {
+        advance(&mut connection, &hash, name, commit).await?;
+        watch.lap();
+    }
+    Ok(watch.stop())
+}
+
 /// What one would write: a connection out of a pool for each call, with the pool's own check that it still lives,
 /// which is a round trip.
 pub(super) async fn pool(url: String, names: Vec<(String, String)>) -> anyhow::Result<Run> {
@@ -44,13 +71,7 @@ pub(super) async fn pool(url: String, names: Vec<(String, String)>) -> anyhow::R
     let mut watch = Watch::start(names.len());
     for (name, commit) in &names {
         let mut connection = pool.get().await.context("take a connection")?;
-        let words = set_call(&hash, name, commit);
-        let answer: Value = redis::cmd(&words[0])
-            .arg(&words[1..])
-            .query_async(&mut connection)
-            .await
-            .context("move a checkpoint")?;
-        ensure!(matches!(answer, Value::Array(_)), "the script answers {answer:?}");
+        advance(&mut connection, &hash, name, commit).await?;
         drop(connection);
         watch.lap();
     }

@@ -136,8 +136,12 @@ impl Session {
 
     pub(super) async fn tell(&mut self, setup: &Setup, news: &[News]) -> Result<(), Error> {
         let connection = self.connection().await?;
-        let query = sqlx::query("SELECT pg_notify(channel, '') FROM unnest($1) AS channel")
-            .bind(setup.channels.of(news));
+        // A hint need not outlive a crash of the server: nothing waits for the disk.
+        let query = sqlx::query(
+            "SELECT pg_notify(channel, ''), set_config('synchronous_commit', 'off', true)
+             FROM unnest($1) AS channel",
+        )
+        .bind(setup.channels.of(news));
         setup.ask(NOTIFY, async { query.execute(connection).await.during(NOTIFY) }).await?;
         Ok(())
     }

@@ -271,8 +271,13 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                         push(pending, culprit + 1, slice.to);
                         self.judge(culprit, failure).await
                     }
-                    None => {
+                    None if index > 0 => {
                         push(pending, culprit, slice.to);
+                        Ok(())
+                    }
+                    // It has found nothing, and it would find nothing again.
+                    None => {
+                        self.halve(slice, pending);
                         Ok(())
                     }
                 }
