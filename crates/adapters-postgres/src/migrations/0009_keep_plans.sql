@@ -41,6 +41,48 @@ BEGIN
 END
 $function$;
 
+-- Makes `events` stand for the query, first in the search path; answers the path that was.
+CREATE FUNCTION highwater.sql_begin(events_key text, events text, keep boolean) RETURNS text
+LANGUAGE plpgsql AS $function$
+DECLARE
+    path text;
+BEGIN
+    PERFORM highwater.sql_events(events_key, events, keep);
+    path := current_setting('search_path');
+    PERFORM set_config('search_path', regexp_replace(path, '(, pg_temp)+$', ''), true);
+    RETURN path;
+END
+$function$;
+
+-- Runs the statements of an `apply` for a range, between sql_begin and sql_end.
+CREATE FUNCTION highwater.sql_statements(
+    lo_position bigint, lo_offset int, hi_position bigint, hi_offset int, events_key text, statements text[],
+    keep boolean
+) RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM set_config('hw.lo_position', lo_position::text, true), set_config('hw.lo_offset', lo_offset::text, true),
+            set_config('hw.hi_position', hi_position::text, true), set_config('hw.hi_offset', hi_offset::text, true);
+    FOR number IN 1 .. cardinality(statements) LOOP
+        IF keep THEN
+            PERFORM highwater.sql_run(
+                events_key, number, statements[number], hi_position - greatest(lo_position, 0));
+        ELSE
+            EXECUTE statements[number];
+        END IF;
+    END LOOP;
+END
+$function$;
+
+CREATE FUNCTION highwater.sql_end(path text, keep boolean) RETURNS void
+LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM set_config('search_path', path, true);
+    IF NOT keep THEN
+        DROP VIEW pg_temp.events;
+    END IF;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION highwater.sql_apply(
     lo_position bigint, lo_offset int, hi_position bigint, hi_offset int, events_key text, events text,
     statements text[], on_name text, on_definition text, keep boolean
@@ -50,24 +92,10 @@ DECLARE
     failure text[];
 BEGIN
     IF statements IS NOT NULL THEN
-        PERFORM set_config('hw.lo_position', lo_position::text, true),
-                set_config('hw.lo_offset', lo_offset::text, true),
-                set_config('hw.hi_position', hi_position::text, true),
-                set_config('hw.hi_offset', hi_offset::text, true);
-        PERFORM highwater.sql_events(events_key, events, keep);
-        path := current_setting('search_path');
-        PERFORM set_config('search_path', regexp_replace(path, '(, pg_temp)+$', ''), true);
-        FOR number IN 1 .. coalesce(array_length(statements, 1), 0) LOOP
-            IF keep THEN
-                PERFORM highwater.sql_run(events_key, number, statements[number], hi_position - greatest(lo_position, 0));
-            ELSE
-                EXECUTE statements[number];
-            END IF;
-        END LOOP;
-        PERFORM set_config('search_path', path, true);
-        IF NOT keep THEN
-            DROP VIEW pg_temp.events;
-        END IF;
+        path := highwater.sql_begin(events_key, events, keep);
+        PERFORM highwater.sql_statements(
+            lo_position, lo_offset, hi_position, hi_offset, events_key, statements, keep);
+        PERFORM highwater.sql_end(path, keep);
     END IF;
     IF on_name IS NOT NULL THEN
         IF to_regproc('pg_temp.' || on_name) IS NULL THEN

@@ -15,42 +15,45 @@ DECLARE
     first int := 1;
     last int := cardinality(positions);
     through int;
+    path text;
+    found text[];
     failure text[];
     code text;
     message text;
     hint text;
     context text;
 BEGIN
-    -- Else each step that fails would have made it in vain.
-    IF keep THEN
-        PERFORM highwater.sql_events(events_key, events, keep);
-    END IF;
+    path := highwater.sql_begin(events_key, events, keep);
     LOOP
         through := CASE WHEN known THEN first + (last - first) / 2 ELSE last END;
         failure := NULL;
         BEGIN
-            PERFORM highwater.sql_apply(
+            PERFORM highwater.sql_statements(
                 CASE WHEN first = 1 THEN lo_position ELSE positions[first - 1] END,
                 CASE WHEN first = 1 THEN lo_offset ELSE offsets[first - 1] END,
-                positions[through], offsets[through], events_key, events, statements, NULL, NULL, keep);
+                positions[through], offsets[through], events_key, statements, keep);
         EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
             GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
                 context = PG_EXCEPTION_CONTEXT;
             failure := ARRAY[code, message, hint, context];
         END;
         IF failure IS NULL AND NOT known THEN
-            RETURN NULL;
+            EXIT;
         ELSIF failure IS NULL THEN
             first := through + 1;
             IF first > last THEN
-                RETURN ARRAY[last::text];
+                found := ARRAY[last::text];
+                EXIT;
             END IF;
         ELSIF first = through THEN
-            RETURN ARRAY[(first - 1)::text] || failure;
+            found := ARRAY[(first - 1)::text] || failure;
+            EXIT;
         ELSE
             known := true;
             last := through;
         END IF;
     END LOOP;
+    PERFORM highwater.sql_end(path, keep);
+    RETURN found;
 END
 $function$;
