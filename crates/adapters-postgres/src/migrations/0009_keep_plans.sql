@@ -4,7 +4,7 @@
 -- Runs the statement of this number of an `apply`. Its plan stays with the session, and is made anew
 -- * for slices of another order of magnitude, and after a while: it is made for what the tables hold at the time;
 -- * by the server itself, when a table, a view or its statistics have changed.
--- What is not one of the verbs that can be prepared, and what only a check may run, is planned each time.
+-- What cannot be prepared is planned each time.
 CREATE FUNCTION highwater.sql_run(events_key text, number int, statement text, width bigint) RETURNS void
 LANGUAGE plpgsql AS $function$
 DECLARE
@@ -24,7 +24,8 @@ BEGIN
         RETURN;
     END IF;
     plan := 'hw_' || number || '_' || md5(events_key || statement) || '_' || length(width::text);
-    SELECT p.generic_plans, p.prepare_time INTO used, made FROM pg_catalog.pg_prepared_statement() AS p WHERE p.name = plan;
+    SELECT p.generic_plans, p.prepare_time INTO used, made
+      FROM pg_catalog.pg_prepared_statement() AS p WHERE p.name = plan;
     IF used >= uses AND clock_timestamp() - made >= age THEN
         EXECUTE 'DEALLOCATE ' || plan;
         used := NULL;
@@ -73,6 +74,7 @@ BEGIN
 END
 $function$;
 
+-- Takes back what sql_begin did; `path` is what it answered.
 CREATE FUNCTION highwater.sql_end(path text, keep boolean) RETURNS void
 LANGUAGE plpgsql AS $function$
 BEGIN

@@ -313,7 +313,7 @@ impl SqlProjection {
         let Some(code) = until.next() else { return Some(Until::Before { index, failure: None }) };
         let (code, message, hint) = (code?, until.next()??, until.next()?);
         let context = until.next()?.unwrap_or_default();
-        let raised = Raised::with_hint(code, message, hint);
+        let raised = Raised::new(code, message, hint);
         let error = caught_error(&self.apply.as_ref()?.script, &context, raised);
         Some(Until::Before { index, failure: Some(Failure::new(error).at(index)) })
     }
@@ -365,7 +365,7 @@ impl SqlProjection {
         let number: usize = failed.next()??.parse().ok()?;
         let statement = failed.next()?;
         let (code, message) = (failed.next()??, failed.next()??);
-        let raised = Raised::with_hint(code, message, failed.next()?);
+        let raised = Raised::new(code, message, failed.next()?);
         let Some(statement) = statement else { return Some(Failure::new(raised)) };
         let (entry, statement) = *on.statements.get(statement.parse::<usize>().ok()?)?;
         let mut with_entry =

@@ -11,16 +11,13 @@ pub struct Raised {
 }
 
 impl Raised {
-    pub(super) fn new(code: String, message: String) -> Self {
+    /// The hint is what the server advises, which is often nothing.
+    pub(super) fn new(code: String, message: String, hint: Option<String>) -> Self {
+        let message = match hint.filter(|hint| !hint.is_empty()) {
+            Some(hint) => format!("{message}: {hint}"),
+            None => message,
+        };
         Self { code, message }
-    }
-
-    /// With what the server advises, which is often nothing.
-    pub(super) fn with_hint(code: String, message: String, hint: Option<String>) -> Self {
-        match hint.filter(|hint| !hint.is_empty()) {
-            Some(hint) => Self::new(code, format!("{message}: {hint}")),
-            None => Self::new(code, message),
-        }
     }
 
     /// The SQLSTATE.

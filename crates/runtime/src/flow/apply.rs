@@ -10,15 +10,6 @@ use highwater_core::model::RecordedEvent;
 use highwater_core::ports::{ApplySlice, Clock, DynProjection, UnitOfWork, Until};
 use highwater_core::{Error, ErrorKind, Failure, Verdict};
 
-/// How a slice went.
-#[derive(Debug)]
-pub enum Applied {
-    /// All of it stands.
-    Done,
-    /// Nothing of it is left.
-    Undone(Failure),
-}
-
 /// Whether what was done is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -28,7 +19,8 @@ pub enum Keep {
     No,
 }
 
-/// Applies a slice. `alone_limit` bounds an event that stands alone: its statements, and what it waits for.
+/// Applies a slice. `alone_limit` bounds an event that stands alone: its statements, and what it waits for. After a
+/// failure nothing of it is left.
 ///
 /// # Errors
 /// When the transaction itself is lost, or was ended by the projection.
@@ -39,7 +31,7 @@ pub async fn apply<U: UnitOfWork>(
     alone_limit: Option<Duration>,
     clock: &dyn Clock,
     keep: Keep,
-) -> Result<Applied, Error> {
+) -> Result<Result<(), Failure>, Error> {
     unit.savepoint().await?;
     unit.statement_timeout(alone_limit).await?;
     let outcome = match alone_limit {
@@ -52,10 +44,7 @@ pub async fn apply<U: UnitOfWork>(
             }
         }
     };
-    Ok(match concluded(unit, outcome, keep).await? {
-        Ok(()) => Applied::Done,
-        Err(failure) => Applied::Undone(failure),
-    })
+    concluded(unit, outcome, keep).await
 }
 
 /// Applies events as far as that goes, by a projection that finds the one that cannot be applied, see

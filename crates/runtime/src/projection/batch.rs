@@ -15,7 +15,7 @@ use highwater_core::{Error, ErrorKind};
 use super::isolate::{Halted, Isolated, Isolation};
 use super::replay::replay_one;
 use super::work::{Batch, BatchOutcome, Committed, Work};
-use crate::flow::apply::{Applied, Keep, apply};
+use crate::flow::apply::{Keep, apply};
 use crate::flow::checkpoint::next_state;
 use crate::flow::dedup::processed_before;
 use crate::flow::source::Piece;
@@ -227,7 +227,7 @@ async fn whole_range<U: UnitOfWork>(
             Keep::Yes,
         )
         .await?;
-        if let Applied::Undone(_) = applied {
+        if applied.is_err() {
             return end(unit, BatchOutcome::RangeFailed).await;
         }
     }

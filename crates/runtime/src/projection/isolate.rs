@@ -18,7 +18,7 @@ use highwater_core::settings::ProjectionSettings;
 use highwater_core::{Error, Failure};
 
 use crate::environment::Environment;
-use crate::flow::apply::{Applied, Keep, apply, apply_until};
+use crate::flow::apply::{Keep, apply, apply_until};
 use crate::flow::dead_letter::{Attempt, failed_event, record};
 
 /// Subtransactions of one transaction at most: then the prefix is committed (E-19).
@@ -194,7 +194,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
     /// it is held and not applied. A slice that is known to hold a culprit is halved instead.
     fn cut(&self, slice: Slice, pending: &mut Vec<Slice>) -> Slice {
         let length = slice.to - slice.from;
-        if slice.suspect_if == Some(self.failures) {
+        if self.is_suspect(&slice) {
             return slice;
         }
         let longest = slice.from + self.segments.size(length);
@@ -205,6 +205,11 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         };
         push(pending, end, slice.to);
         Slice { to: end, ..slice }
+    }
+
+    /// It is known to hold a culprit.
+    fn is_suspect(&self, slice: &Slice) -> bool {
+        slice.suspect_if == Some(self.failures)
     }
 
     fn is_parked(&self, at: usize) -> bool {
@@ -235,7 +240,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
 
     async fn slice(&mut self, slice: Slice, pending: &mut Vec<Slice>) -> Result<(), Error> {
         let length = slice.to - slice.from;
-        let known = length > 1 && slice.suspect_if == Some(self.failures);
+        let known = length > 1 && self.is_suspect(&slice);
         let expected = known || (length > 1 && !self.segments.expect_none());
         let search = expected && self.finds_culprits();
         if known && !search {
@@ -245,10 +250,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         let applied = if search {
             self.search(&slice, known).await?
         } else {
-            match self.try_slice(&slice, Keep::Yes).await? {
-                Applied::Done => Ok(Until::All),
-                Applied::Undone(failure) => Err(failure),
-            }
+            self.try_slice(&slice).await?.map(|()| Until::All)
         };
         match applied {
             Ok(Until::All) => {
@@ -319,7 +321,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
         push(pending, slice.from, middle);
     }
 
-    async fn try_slice(&mut self, slice: &Slice, keep: Keep) -> Result<Applied, Error> {
+    async fn try_slice(&mut self, slice: &Slice) -> Result<Result<(), Failure>, Error> {
         self.subtransactions += 1;
         let alone = slice.to - slice.from == 1;
         apply(
@@ -331,7 +333,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
             },
             alone.then_some(self.isolation.settings.statement_timeout),
             &*self.isolation.environment.clock,
-            keep,
+            Keep::Yes,
         )
         .await
     }
@@ -494,7 +496,7 @@ impl<U: UnitOfWork> Run<'_, '_, U> {
                 Keep::No,
             )
             .await?;
-            let Applied::Undone(failure) = tried else { break };
+            let Err(failure) = tried else { break };
             if self.isolation.environment.classifier.failure(&failure).class != Class::Unclassified {
                 break;
             }

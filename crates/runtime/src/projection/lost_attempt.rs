@@ -14,7 +14,7 @@ use highwater_core::ports::{ApplySlice, Locked, ReadModelStore, UnitOfWork};
 use super::definition::ProjectionDefinition;
 use super::isolate::too_many_open;
 use crate::environment::Environment;
-use crate::flow::apply::{Applied, Keep, apply};
+use crate::flow::apply::{Keep, apply};
 use crate::flow::checkpoint::next_state;
 use crate::flow::dead_letter::{Attempt, failed_event, record};
 
@@ -155,10 +155,8 @@ pub(super) fn failing_alike<S: ReadModelStore>(
                 })
                 .await;
             let fails = match tried {
-                Ok(Applied::Done) => false,
-                Ok(Applied::Undone(failure)) => {
-                    environment.classifier.failure(&failure).class == Class::Unclassified
-                }
+                Ok(Ok(())) => false,
+                Ok(Err(failure)) => environment.classifier.failure(&failure).class == Class::Unclassified,
                 // Its transaction is lost, too.
                 Err(_) => true,
             };

@@ -9,7 +9,7 @@ use highwater_core::{Error, Failure};
 
 use super::isolate::Halted;
 use super::work::{Batch, BatchOutcome, Committed};
-use crate::flow::apply::{Applied, Keep, apply};
+use crate::flow::apply::{Keep, apply};
 
 /// Tries the event. The state does not move: it passed the event when that was set aside.
 ///
@@ -45,12 +45,7 @@ pub(super) async fn replay_one<U: UnitOfWork>(
             let slice = ApplySlice::Events { events: std::slice::from_ref(event), contiguous: true };
             let limit = batch.definition.settings.statement_timeout;
             let clock = &*batch.environment.clock;
-            match apply(&mut unit, &*batch.definition.projection, slice, Some(limit), clock, Keep::Yes)
-                .await?
-            {
-                Applied::Done => Ok(()),
-                Applied::Undone(failure) => Err(failure),
-            }
+            apply(&mut unit, &*batch.definition.projection, slice, Some(limit), clock, Keep::Yes).await?
         }
     };
     let recovered = match outcome {
